@@ -1,0 +1,1 @@
+"""1 of 6: images and annotations -> TFRecord shards -> static-shape batches."""

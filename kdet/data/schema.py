@@ -1,0 +1,40 @@
+"""The data contracts: what a record holds, what an example is, what a batch is.
+
+Boxes are `xyxy`, float32, pixels, half-open (width = x2 - x1). Labels are 0..K-1. Sizes are (h, w).
+
+record (one tf.train.Example of a shard, written once, read everywhere)
+    image/encoded   bytes     JPEG or PNG, RGB or grey, upright (EXIF applied)
+    image/id        int64     id in the source data; a running number where it has none
+    image/name      bytes     file name in the source data
+    image/height, image/width  int64
+    object/id       int64[n]  annotation ids
+    object/label    int64[n]  0..K-1
+    object/bbox     bytes     float64[n, 4] little-endian, x y w h exactly as annotated
+    object/area     bytes     float64[n] little-endian, as annotated
+    object/crowd, object/difficult  int64[n]  0 or 1
+    polygon/parts   int64[n]  polygons per object (0: none)
+    polygon/sizes   int64[p]  points per polygon
+    polygon/points  float[2q] x y, ...
+    rle/runs        int64[n]  run lengths per object (0: none)
+    rle/lengths     int64[r]  uncompressed COCO runs (column-major, first run is background)
+
+example (one record, decoded: `read`)
+    image           (H, W, 3) uint8 RGB
+    image_id        () int64
+    original_size   (2,) int32 h, w
+    boxes           (n, 4) float32, pixels of the original image, clipped to it
+    labels          (n,) int32
+    crowd, difficult  (n,) bool
+    [polygon/*, rle/* as above where masks are asked for]
+
+batch (what a model eats; every shape static per canvas)
+    image           (B, H, W, 3) float32, normalised, zero-padded right and below
+    resized_size    (B, 2) float32 h, w before padding; scale * original, not rounded
+    original_size   (B, 2) float32 h, w
+    image_id        (B,) int64; -1 where an evaluation batch was filled up
+    boxes           (B, M, 4) float32, pixels of the resized image        (training)
+    labels          (B, M) int32, 0 in padding                            (training)
+    valid           (B, M) bool, False in padding                         (training)
+"""
+
+VERSION = 1

@@ -1,0 +1,37 @@
+"""Packaging of kdet. The recipes ship inside the wheel as `kdet.recipes`."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="kdet",
+    version="0.1.0",
+    description="Classic object detectors in Keras 3: R-CNN, RetinaNet, YOLOv3, SSD",
+    long_description=Path(__file__).with_name("README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=[*find_packages(include=["kdet", "kdet.*"]), "kdet.recipes"],
+    package_dir={"kdet.recipes": "recipes"},
+    python_requires=">=3.10,<3.14",
+    install_requires=[
+        "tensorflow>=2.18",
+        "keras>=3.8",
+        "numpy>=1.26",
+        "absl-py>=2.0",
+        "pycocotools>=2.0.8",
+        "pillow>=10.0",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "cuda": ["tensorflow[and-cuda]>=2.18"],
+        "keras-cv": ["keras-cv>=0.9"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.8", "setuptools", "wheel"],
+    },
+    entry_points={"console_scripts": ["kdet=kdet.cli:main"]},
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)
