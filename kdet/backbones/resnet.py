@@ -1,0 +1,101 @@
+"""Residual networks (He et al. 2015), variants b and d, in one file.
+
+Layers carry the names of the original Caffe release, as the reference's checkpoints do.
+"""
+
+from keras import layers
+
+from kdet.layers.conv_norm import FrozenNormConv2D, he_normal
+
+BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+BN = {"epsilon": 1e-5, "momentum": 0.9, "synchronized": True}
+
+
+def resnet(image, config, levels=(2, 3, 4, 5)):
+    """The maps at the end of stages 2 to 5.
+
+    Args:
+        image: (B, H, W, 3) Keras tensor.
+        config: `kdet.config.ResNet`.
+        levels: stages to return.
+    Returns:
+        {"C2": (B, H/4, W/4, 256), ..., "C5": (B, H/32, W/32, 2048)}, sides rounded up.
+    """
+    x, features = _stem(image, config), {}
+    for number in range(2, max(levels) + 1):
+        x = stage(x, config, number)
+        if number in levels:
+            features[f"C{number}"] = x
+    return features
+
+
+def stage(x, config, number):
+    """Stage `number` (2 to 5) of the network on (B, h, w, C); stages 3 to 5 halve the sides."""
+    count = BLOCKS[config.depth][number - 2]
+    for index in range(count):
+        # the Caffe release ran out of letters in the long stage: 4a, 4b1 .. 4b22
+        letter = f"b{index}" if index and count > 10 else chr(ord("a") + index)
+        x = _bottleneck(x, config, number, f"res{number}{letter}", first=index == 0)
+    return x
+
+
+def conv_norm(x, config, filters, kernel_size, name, norm_name, number, strides=1, act="relu"):
+    """Convolution, norm and optional activation; `number` is the stage it belongs to."""
+    trainable = number > config.freeze_at
+    if config.norm == "frozen":
+        x = FrozenNormConv2D(
+            filters, kernel_size, strides, config.groups if kernel_size == 3 else 1,
+            trainable=trainable, name=name,
+        )(x)  # fmt: skip
+    else:
+        if strides > 1:
+            side = (kernel_size - 1) // 2
+            x = layers.ZeroPadding2D(side, name=f"{name}_pad")(x) if side else x
+        x = layers.Conv2D(
+            filters,
+            kernel_size,
+            strides,
+            padding="valid" if strides > 1 else "same",
+            use_bias=False,
+            groups=config.groups if kernel_size == 3 else 1,
+            kernel_initializer=he_normal(kernel_size, x.shape[-1]),
+            trainable=trainable,
+            name=name,
+        )(x)
+        x = layers.BatchNormalization(**BN, trainable=trainable, name=norm_name)(x)
+    return layers.ReLU(name=f"{name}_relu")(x) if act else x
+
+
+def _stem(x, config):
+    if config.variant == "b":
+        x = conv_norm(x, config, 64, 7, "conv1", "bn_conv1", 1, 2)
+    else:
+        for index, (filters, strides) in enumerate(((32, 2), (32, 1), (64, 1)), 1):
+            name = f"conv1_{index}"
+            x = conv_norm(x, config, filters, 3, name, f"bnv1_{index}", 1, strides)
+    # zeros are as good as minus infinity here: the input has just been rectified
+    x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
+    return layers.MaxPooling2D(3, 2, name="pool1")(x)
+
+
+def _bottleneck(x, config, number, name, first):
+    width = config.group_width * config.groups * 2 ** (number - 2)
+    filters = 256 * 2 ** (number - 2)
+    strides = 2 if first and number > 2 else 1
+
+    def conv(x, filters, kernel_size, branch, strides=1, act=None):
+        norm = name.replace("res", "bn", 1) + branch
+        return conv_norm(x, config, filters, kernel_size, name + branch, norm, number, strides, act)
+
+    shortcut = x
+    if first and config.variant == "d" and strides > 1:
+        # "same" average pooling leaves its padding out of the mean
+        shortcut = layers.AveragePooling2D(2, 2, padding="same", name=f"{name}_pool")(shortcut)
+        shortcut = conv(shortcut, filters, 1, "_branch1")
+    elif first:
+        shortcut = conv(shortcut, filters, 1, "_branch1", strides)
+    x = conv(x, width, 1, "_branch2a", act="relu")
+    x = conv(x, width, 3, "_branch2b", strides, act="relu")
+    x = conv(x, filters, 1, "_branch2c")
+    x = layers.Add(name=f"{name}_sum")([shortcut, x])
+    return layers.ReLU(name=f"{name}_relu")(x)

@@ -1,0 +1,1 @@
+"""Keras layers, one public class a file; every class saves and loads by name."""

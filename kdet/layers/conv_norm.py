@@ -1,0 +1,74 @@
+"""Convolution with a frozen norm folded into it."""
+
+import keras
+from keras import ops
+
+
+def he_normal(kernel_size, channels):
+    """The reference's start for convolutions: N(0, sqrt(2 / (k * k * all input channels)))."""
+    return keras.initializers.RandomNormal(stddev=(2.0 / (kernel_size**2 * channels)) ** 0.5)
+
+
+@keras.saving.register_keras_serializable("kdet")
+class FrozenNormConv2D(keras.layers.Layer):
+    """y = scale * conv(x, kernel) + offset, computed as conv(x, scale * kernel) + offset.
+
+    `scale` and `offset` are batch norm statistics folded for good: they are never trained, whatever
+    `trainable` says, and the folded form leaves one convolution with a bias to run.
+
+    Args:
+        filters: output channels.
+        kernel_size: side of the square kernel.
+        strides: of both axes; padding is (kernel_size - 1) // 2 on all four sides.
+        groups: of input channels that do not see each other.
+    Input (B, H, W, C) -> output (B, ceil(H / strides), ceil(W / strides), filters).
+    """
+
+    def __init__(self, filters, kernel_size, strides=1, groups=1, **kwargs):
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size = filters, kernel_size
+        self.strides, self.groups = strides, groups
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(self.kernel_size, self.kernel_size, channels // self.groups, self.filters),
+            initializer=he_normal(self.kernel_size, channels),
+        )
+        self.scale = self.add_weight(
+            name="scale", shape=(self.filters,), initializer="ones", trainable=False
+        )
+        self.offset = self.add_weight(
+            name="offset", shape=(self.filters,), initializer="zeros", trainable=False
+        )
+
+    def call(self, inputs):
+        kernel = self.kernel * self.scale
+        padding = "valid" if self.kernel_size == 1 else "same"
+        if self.strides > 1:
+            inputs, padding = pad_symmetric(inputs, self.kernel_size), "valid"
+        outputs = ops.conv(inputs, kernel, strides=self.strides, padding=padding)
+        return ops.add(outputs, self.offset)
+
+    def compute_output_shape(self, input_shape):
+        sides = [side and -(-side // self.strides) for side in input_shape[1:3]]
+        return (input_shape[0], *sides, self.filters)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "groups": self.groups,
+        }
+
+
+def pad_symmetric(inputs, kernel_size):
+    """(B, H, W, C) with (kernel_size - 1) // 2 zeros on every side.
+
+    Strided "same" padding pads the far sides only on even sizes, which shifts the features.
+    """
+    side = (kernel_size - 1) // 2
+    return ops.pad(inputs, [(0, 0), (side, side), (side, side), (0, 0)]) if side else inputs

@@ -1,0 +1,99 @@
+"""Feature pyramid network (Lin et al. 2016)."""
+
+import keras
+from keras import ops
+
+from kdet.layers.conv_norm import pad_symmetric
+
+
+def _uniform(limit):
+    return keras.initializers.RandomUniform(-limit, limit)
+
+
+@keras.saving.register_keras_serializable("kdet")
+class FPN(keras.layers.Layer):
+    """Top-down pyramid: {"C3": (B, H/8, W/8, c3), ...} -> {"P3": (B, H/8, W/8, width), ...}.
+
+    Laterals 1x1, nearest x2 upsampling added on the way down, 3x3 outputs; biases, no norm, no
+    activation. The sides of the image must be multiples of the coarsest stride.
+
+    Args:
+        width: channels of every level.
+        extra: "conv": P6 = 3x3 stride 2 on the coarsest C map, P7 the same on relu(P6), as
+            RetinaNet; "pool": P6 = P5 subsampled, as the two-stage rows; "none".
+    """
+
+    def __init__(self, width=256, extra="conv", **kwargs):
+        super().__init__(**kwargs)
+        if extra not in ("conv", "pool", "none"):
+            raise ValueError(f"extra must be 'conv', 'pool' or 'none'; received {extra!r}")
+        self.width, self.extra = width, extra
+
+    def build(self, input_shape):
+        self.levels = sorted(int(name[1:]) for name in input_shape)
+        self.lateral, self.smooth, self.coarse = {}, {}, {}
+        for level in self.levels:
+            channels = input_shape[f"C{level}"][-1]
+            self.lateral[f"P{level}"] = self._conv(
+                f"lateral_{level}", 1, input_shape[f"C{level}"], (3.0 / channels) ** 0.5
+            )
+            self.smooth[f"P{level}"] = self._conv(
+                f"smooth_{level}", 3, (None, None, None, self.width), (3.0 / 9 / 256) ** 0.5
+            )
+        if self.extra == "conv":
+            top = self.levels[-1]
+            for level, shape in ((top + 1, input_shape[f"C{top}"]), (top + 2, (self.width,))):
+                limit = (6.0 / (2 * 9 * shape[-1])) ** 0.5
+                shape = (None, None, None, shape[-1])
+                self.coarse[f"P{level}"] = self._conv(f"coarse_{level}", 3, shape, limit, 2)
+
+    def _conv(self, name, kernel_size, shape, limit, strides=1):
+        layer = keras.layers.Conv2D(
+            self.width,
+            kernel_size,
+            strides=strides,
+            padding="same" if strides == 1 else "valid",
+            kernel_initializer=_uniform(limit),
+            dtype=self.dtype_policy,
+            name=name,
+        )
+        layer.build(shape)
+        return layer
+
+    def call(self, features):
+        outputs, above = {}, None
+        for level in reversed(self.levels):
+            merged = self.lateral[f"P{level}"](features[f"C{level}"])
+            if above is not None:
+                merged = merged + upsample(above)
+            above = merged
+            outputs[f"P{level}"] = self.smooth[f"P{level}"](merged)
+        outputs = {name: outputs[name] for name in sorted(outputs)}
+        top = self.levels[-1]
+        if self.extra == "pool":
+            outputs[f"P{top + 1}"] = outputs[f"P{top}"][:, ::2, ::2]
+        elif self.extra == "conv":
+            first, second = f"P{top + 1}", f"P{top + 2}"
+            outputs[first] = self.coarse[first](pad_symmetric(features[f"C{top}"], 3))
+            outputs[second] = self.coarse[second](pad_symmetric(ops.relu(outputs[first]), 3))
+        return outputs
+
+    def compute_output_shape(self, features_shape):
+        top = self.levels[-1]
+        shapes = {f"P{n}": (*features_shape[f"C{n}"][:3], self.width) for n in self.levels}
+        for level in range(top + 1, top + {"none": 0, "pool": 1, "conv": 2}[self.extra] + 1):
+            batch, *sides, _ = shapes[f"P{level - 1}"]
+            sides = [side and -(-side // 2) for side in sides]
+            shapes[f"P{level}"] = (batch, *sides, self.width)
+        return shapes
+
+    def get_config(self):
+        return {**super().get_config(), "width": self.width, "extra": self.extra}
+
+
+def upsample(inputs):
+    """Nearest x2: (B, H, W, C) -> (B, 2H, 2W, C).
+
+    Equals the reference's align_corners interpolation at this factor for every side below 400.
+    """
+    return ops.repeat(ops.repeat(inputs, 2, axis=1), 2, axis=2)

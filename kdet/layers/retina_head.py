@@ -1,0 +1,85 @@
+"""RetinaNet's two towers, shared over the levels."""
+
+import math
+
+import keras
+from keras import ops
+
+PRIOR = 0.01  # foreground probability every anchor starts with (Lin et al. 2017, section 4.1)
+
+
+@keras.saving.register_keras_serializable("kdet")
+class RetinaHead(keras.layers.Layer):
+    """{"P3": (B, h, w, C), ...} -> {"logits": {"P3": (B, 9hw, K), ...}, "deltas": (B, 9hw, 4)}.
+
+    Args:
+        num_classes: K; no background channel.
+        anchors_per_cell: boxes predicted per cell.
+        width: channels of the towers.
+        depth: 3x3 convolutions per tower.
+    """
+
+    def __init__(self, num_classes, anchors_per_cell=9, width=256, depth=4, **kwargs):
+        super().__init__(**kwargs)
+        self.num_classes, self.anchors_per_cell = num_classes, anchors_per_cell
+        self.width, self.depth = width, depth
+
+    def build(self, pyramid_shape):
+        shape = (None, None, None, pyramid_shape["P3"][-1])
+        prior = -math.log((1 - PRIOR) / PRIOR)
+        self.towers = {
+            "logits": self._tower("class", self.num_classes, prior, shape),
+            "deltas": self._tower("box", 4, 0.0, shape),
+        }
+
+    def _tower(self, name, outputs, bias, shape):
+        layers = [
+            self._conv(self.width, f"{name}_tower_{i}", "relu", "zeros") for i in range(self.depth)
+        ]
+        bias = keras.initializers.Constant(bias)
+        layers.append(self._conv(outputs * self.anchors_per_cell, f"{name}_output", None, bias))
+        for layer in layers:
+            layer.build(shape)
+            shape = (None, None, None, self.width)
+        return layers
+
+    def _conv(self, filters, name, activation, bias):
+        return keras.layers.Conv2D(
+            filters,
+            3,
+            padding="same",
+            activation=activation,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            bias_initializer=bias,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def call(self, pyramid):
+        outputs = {}
+        for kind, size in (("logits", self.num_classes), ("deltas", 4)):
+            outputs[kind] = {}
+            for level, x in pyramid.items():
+                for layer in self.towers[kind]:
+                    x = layer(x)
+                outputs[kind][level] = ops.reshape(x, (ops.shape(x)[0], -1, size))
+        return outputs
+
+    def compute_output_shape(self, pyramid_shape):
+        def flat(shape, size):
+            cells = None if None in shape[1:3] else shape[1] * shape[2] * self.anchors_per_cell
+            return (shape[0], cells, size)
+
+        return {
+            kind: {level: flat(shape, size) for level, shape in pyramid_shape.items()}
+            for kind, size in (("logits", self.num_classes), ("deltas", 4))
+        }
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "anchors_per_cell": self.anchors_per_cell,
+            "width": self.width,
+            "depth": self.depth,
+        }

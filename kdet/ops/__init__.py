@@ -1,0 +1,1 @@
+"""Pure tensor functions in `keras.ops`: no weights, no state, any backend."""

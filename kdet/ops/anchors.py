@@ -1,0 +1,82 @@
+"""Anchors as the reference's generator makes them (`detection/anchor_generator_op.h`)."""
+
+import math
+
+import numpy as np
+from keras import ops
+
+RETINA_RATIOS = (1.0, 2.0, 0.5)
+RETINA_STRIDES = {f"P{level}": 2**level for level in range(3, 8)}
+
+
+def _round(value):
+    """Rounds halves away from zero, as C does; NumPy rounds them to even."""
+    return np.floor(np.float32(value) + np.float32(0.5))
+
+
+def cell(stride, sizes, ratios):
+    """The anchors of the cell at the origin.
+
+    Args:
+        stride: pixels between cells.
+        sizes: anchor sides in pixels.
+        ratios: height / width. The base box of a ratio is rounded to whole pixels at `stride` and
+            then scaled, so its area is not exact.
+    Returns:
+        (len(ratios) * len(sizes), 4) float32 xyxy half-open; ratio outer, size inner.
+    """
+    boxes = []
+    for ratio in ratios:
+        base_width = _round(math.sqrt(np.float32(stride * stride / ratio)))
+        base_height = _round(base_width * np.float32(ratio))
+        for size in sizes:
+            scale = np.float32(size) / np.float32(stride)
+            width, height = scale * base_width, scale * base_height
+            center = np.float32(0.5 * (stride - 1))
+            x1, y1 = center - 0.5 * (width - 1), center - 0.5 * (height - 1)
+            boxes.append((x1, y1, x1 + width, y1 + height))
+    return np.array(boxes, "float32")
+
+
+def grid(height, width, stride, cell_anchors):
+    """Anchors of a whole feature map.
+
+    Args:
+        height, width: cells; ints or scalar int tensors.
+        stride: pixels between cells.
+        cell_anchors: (A, 4), from `cell`.
+    Returns:
+        (height * width * A, 4) float32, flattened in the order row, column, anchor.
+    """
+    y = ops.cast(ops.arange(height), "float32") * stride
+    x = ops.cast(ops.arange(width), "float32") * stride
+    y = ops.broadcast_to(y[:, None], (height, width))
+    x = ops.broadcast_to(x[None, :], (height, width))
+    shift = ops.stack([x, y, x, y], axis=-1)[:, :, None, :]
+    return ops.reshape(shift + ops.convert_to_tensor(cell_anchors), (-1, 4))
+
+
+def retina_sizes(stride):
+    """RetinaNet's three sides per level: 4 strides times 2^(0, 1/3, 2/3)."""
+    return tuple(stride * 4 * 2 ** (octave / 3) for octave in range(3))
+
+
+def retina_grid(height, width, stride):
+    """RetinaNet's nine anchors per cell on a map of height x width cells; see `grid`."""
+    return grid(height, width, stride, cell(stride, retina_sizes(stride), RETINA_RATIOS))
+
+
+def retina_pyramid(canvas):
+    """All anchors of a padded image, levels P3 to P7 in order.
+
+    Args:
+        canvas: (h, w) ints, multiples of 128.
+    Returns:
+        (A, 4) float32.
+    """
+    return ops.concatenate(
+        [
+            retina_grid(math.ceil(canvas[0] / stride), math.ceil(canvas[1] / stride), stride)
+            for stride in RETINA_STRIDES.values()
+        ]
+    )

@@ -1,0 +1,111 @@
+"""Exact greedy non-maximum suppression in static shapes, on any backend."""
+
+from keras import ops
+
+from kdet.ops import boxes as box_ops
+
+
+def suppress(boxes, scores, valid, iou_threshold, keep, classes=None, min_overlap=0.0, block=256):
+    """Greedy NMS: takes boxes by falling score, drops those that overlap a taken one too much.
+
+    Candidates are walked in sorted blocks. A block is first cleared against everything taken so
+    far; inside it `taken = not (S and taken)` is iterated until it stops changing, with S the
+    strictly lower triangular "overlaps an earlier box" matrix, which is the greedy result. The walk
+    ends as soon as every image has `keep` boxes, so easy images cost one block.
+
+    Args:
+        boxes: (B, N, 4) float32.
+        scores: (B, N) float32.
+        valid: (B, N) bool; False candidates are ignored.
+        iou_threshold: boxes with a strictly larger IoU are dropped.
+        keep: boxes kept per image.
+        classes: (B, N) int32; boxes of other classes are never dropped. None: one class.
+        min_overlap: see `boxes.iou`.
+        block: candidates per round.
+    Returns:
+        indices: (B, keep) int32 into N, by falling score (equal scores: lower index first).
+        taken: (B, keep) bool; False where fewer than `keep` survive.
+    """
+    total = boxes.shape[1]
+    block = min(block, total)
+    rounds = -(-total // block)
+    order = _order(scores, valid, rounds * block)
+    boxes = ops.take_along_axis(_padded(boxes, rounds * block), order[..., None], axis=1)
+    valid = ops.take_along_axis(_padded(valid, rounds * block), order, axis=1)
+    if classes is not None:
+        classes = ops.take_along_axis(_padded(classes, rounds * block), order, axis=1)
+
+    def overlaps(first, second):
+        """Whether candidates `first` (B, n) and `second` (B, m) are too close: (B, n, m) bool."""
+        near = box_ops.iou(_rows(boxes, first), _rows(boxes, second), min_overlap) > iou_threshold
+        if classes is None:
+            return near
+        same = _rows(classes, first)[:, :, None] == _rows(classes, second)[:, None, :]
+        return ops.logical_and(near, same)
+
+    def unfinished(step, kept, taken):
+        full = ops.all(ops.sum(ops.cast(taken, "int32"), axis=1) >= keep)
+        return ops.logical_and(step < rounds, ops.logical_not(full))
+
+    def walk(step, kept, taken):
+        here = step * block + ops.arange(block, dtype="int32")
+        here = ops.broadcast_to(here[None], (ops.shape(kept)[0], block))
+        hit = ops.logical_and(overlaps(here, kept), taken[:, None, :])
+        alive = ops.logical_and(_rows(valid, here), ops.logical_not(ops.any(hit, axis=2)))
+        alive = _settle(overlaps(here, here), alive)
+        return (step + 1, *_first(kept, taken, here, alive, keep))
+
+    batch = ops.shape(boxes)[0]
+    start = (
+        ops.convert_to_tensor(0, dtype="int32"),
+        ops.zeros((batch, keep), dtype="int32"),
+        ops.zeros((batch, keep), dtype="bool"),
+    )
+    _, kept, taken = ops.while_loop(unfinished, walk, start, maximum_iterations=rounds)
+    # an order entry may point into the padding of the last block; such entries are never taken
+    return ops.where(taken, ops.take_along_axis(order, kept, axis=1), 0), taken
+
+
+def _order(scores, valid, length):
+    """Positions by falling score, invalid ones last; stable. (B, length) int32."""
+    key = ops.where(valid, -ops.cast(scores, "float32"), float("inf"))
+    order = ops.cast(ops.argsort(key, axis=1), "int32")
+    padding = ops.arange(scores.shape[1], length, dtype="int32")[None]
+    padding = ops.broadcast_to(padding, (ops.shape(order)[0], length - scores.shape[1]))
+    return ops.concatenate([order, padding], axis=1)
+
+
+def _padded(values, length):
+    pad = [(0, 0), (0, length - values.shape[1])] + [(0, 0)] * (len(values.shape) - 2)
+    return ops.pad(values, pad)
+
+
+def _rows(values, indices):
+    if len(values.shape) == 3:
+        indices = indices[..., None]
+    return ops.take_along_axis(values, indices, axis=1)
+
+
+def _settle(overlap, alive):
+    """Greedy survivors inside one sorted block. overlap (B, n, n), alive (B, n) -> (B, n) bool."""
+    size = overlap.shape[1]
+    earlier = ops.arange(size)[None, :] < ops.arange(size)[:, None]
+    threat = ops.logical_and(overlap, earlier[None])
+
+    def changing(previous, current):
+        return ops.any(ops.not_equal(previous, current))
+
+    def again(previous, current):
+        hit = ops.any(ops.logical_and(threat, current[:, None, :]), axis=2)
+        return current, ops.logical_and(alive, ops.logical_not(hit))
+
+    return ops.while_loop(changing, again, again(alive, alive), maximum_iterations=size)[1]
+
+
+def _first(kept, taken, here, alive, keep):
+    """The first `keep` taken entries of what was kept followed by this block's survivors."""
+    indices = ops.concatenate([kept, here], axis=1)
+    flags = ops.concatenate([taken, alive], axis=1)
+    rank = ops.where(flags, ops.arange(flags.shape[1], 0, -1, dtype="int32")[None], 0)
+    rank, position = ops.top_k(rank, keep)
+    return ops.take_along_axis(indices, ops.cast(position, "int32"), axis=1), rank > 0
