@@ -49,9 +49,7 @@ def _from_oklab(lightness, a, b):
     return tuple(int(c) for c in np.round(255 * srgb))
 
 
-def draw_boxes(
-    image, boxes, labels=None, scores=None, names=None, masks=None, thickness=None
-) -> Image.Image:
+def draw_boxes(image, boxes, labels=None, scores=None, names=None, masks=None) -> Image.Image:
     """The image with boxes, masks and one tag per box.
 
     Args:
@@ -62,19 +60,19 @@ def draw_boxes(
         scores: (n,) 0..1, shown as percent; better boxes are drawn over worse ones.
         names: K class names; None shows the label itself.
         masks: (n, H, W) bool, blended in the label's colour.
-        thickness: outline in pixels of the picture; None scales it to the picture.
 
     Raises:
         ValueError: shapes or lengths that do not fit, non-finite boxes, a label without a name.
     """
     canvas = np.array(image.convert("RGB") if isinstance(image, Image.Image) else image)
     boxes, labels, scores, masks = _checked(canvas, boxes, labels, scores, names, masks)
-    factor = _enlargement(canvas.shape)
+    longest = max(canvas.shape)
+    factor = ENLARGED // longest if longest <= SMALL else 1
     height, width = (factor * side for side in canvas.shape[:2])
     if factor > 1:
         canvas = np.array(Image.fromarray(canvas).resize((width, height), Image.BICUBIC))
     mean_side = math.sqrt(height * width)
-    thickness = thickness or max(1.5, mean_side / 260)
+    thickness = max(1.5, mean_side / 260)
     font = ImageFont.load_default(round(min(max(12, mean_side / 42), 40)))
     boxes = boxes * factor
     n = len(boxes)
@@ -118,11 +116,6 @@ def _checked(canvas, boxes, labels, scores, names, masks):
     if masks is not None and len(masks) and masks.shape[1:] != canvas.shape[:2]:
         raise ValueError(f"masks must be (n, H, W) of the image {canvas.shape}, got {masks.shape}")
     return checked
-
-
-def _enlargement(shape):
-    longest = max(shape[:2])
-    return max(1, ENLARGED // longest) if longest <= SMALL else 1
 
 
 def _visible(box, width, height):

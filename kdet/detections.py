@@ -1,0 +1,122 @@
+"""What a detector found on one image. NumPy and Pillow only."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from kdet.config import LabelMap
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """Boxes found on one image, best first when they come from a detector.
+
+    Attributes:
+        boxes: (n, 4) float32, xyxy, pixels of the original image, half-open.
+        scores: (n,) float32, 0..1.
+        labels: (n,) int32, 0..K-1.
+        names: the K class names of the label map.
+        image: (H, W, 3) uint8 RGB, or None.
+        masks: (n, H, W) bool, or None.
+
+    Raises:
+        ValueError: lengths or shapes that do not fit together, a label without a name.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    names: tuple[str, ...]
+    image: np.ndarray | None = field(default=None, repr=False)
+    masks: np.ndarray | None = field(default=None, repr=False)
+
+    def __post_init__(self):
+        boxes = np.asarray(self.boxes, np.float32)
+        boxes = boxes.reshape(0, 4) if boxes.size == 0 else boxes
+        scores, labels = np.asarray(self.scores, np.float32), np.asarray(self.labels, np.int32)
+        masks = None if self.masks is None else np.asarray(self.masks, bool)
+        n = len(boxes)
+        if boxes.shape != (n, 4) or scores.shape != (n,) or labels.shape != (n,):
+            raise ValueError(
+                "expected boxes (n, 4), scores (n,), labels (n,); "
+                f"got {boxes.shape}, {scores.shape}, {labels.shape}"
+            )
+        if masks is not None and len(masks) != n:
+            raise ValueError(f"expected one mask per box ({n}), got {len(masks)}")
+        if n and (labels.min() < 0 or labels.max() >= len(self.names)):
+            raise ValueError(
+                f"expected labels 0..{len(self.names) - 1}, got {labels.min()}..{labels.max()}"
+            )
+        values = {"boxes": boxes, "scores": scores, "labels": labels, "masks": masks}
+        for name, value in {**values, "names": tuple(self.names)}.items():
+            object.__setattr__(self, name, value)
+
+    def __len__(self):
+        return len(self.boxes)
+
+    def __repr__(self):
+        if not len(self):
+            return "Detections(nothing found)"
+        counts = Counter(self.names[label] for label in self.labels).most_common()
+        found = ", ".join(f"{n} {name}" for name, n in counts)
+        return f"Detections({found}; best score {self.scores.max():.3f})"
+
+    def above(self, threshold: float) -> Detections:
+        """Those with score >= threshold, in the same order."""
+        keep = self.scores >= threshold
+        masks = None if self.masks is None else self.masks[keep]
+        boxes, scores, labels = self.boxes[keep], self.scores[keep], self.labels[keep]
+        return replace(self, boxes=boxes, scores=scores, labels=labels, masks=masks)
+
+    def draw(self, threshold: float = 0.3):
+        """The image with everything of score >= threshold, as a PIL image.
+
+        Raises ValueError where no image was kept.
+        """
+        from kdet.draw import draw_boxes  # Pillow is only needed here
+
+        if self.image is None:
+            raise ValueError("these detections carry no image to draw on")
+        few = self.above(threshold)
+        return draw_boxes(self.image, few.boxes, few.labels, few.scores, self.names, few.masks)
+
+    def _repr_png_(self):
+        """The picture notebooks show in place of the text; None without an image."""
+        if self.image is None:
+            return None
+        buffer = io.BytesIO()
+        self.draw().save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def to_coco(self, image_id: int, label_map: LabelMap) -> list[dict]:
+        """COCO result rows (x y w h, category ids of the source data), one per box."""
+        return coco_rows(image_id, self.boxes, self.scores, self.labels, label_map)
+
+
+def coco_rows(image_id, boxes, scores, labels, label_map: LabelMap) -> list[dict]:
+    """COCO result rows of one image.
+
+    Args:
+        image_id: id in the source data.
+        boxes: (n, 4) float32, xyxy, original pixels, half-open.
+        scores: (n,) float32.
+        labels: (n,) int32, 0..K-1.
+        label_map: gives the category id of each label.
+    """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    return [
+        {
+            "image_id": int(image_id),
+            "category_id": int(label_map.ids[label]),
+            "bbox": [*corner, *size],
+            "score": float(score),
+        }
+        for corner, size, label, score in zip(
+            boxes[:, :2].tolist(), sizes.tolist(), np.asarray(labels).tolist(), scores
+        )
+    ]

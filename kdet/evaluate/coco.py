@@ -1,0 +1,120 @@
+"""COCO's metric, computed by pycocotools."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from kdet.evaluate.truth import EvaluationError, check, class_names
+
+NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+
+
+def evaluate_coco(truth: dict, results: list[dict], image_ids, iou_type: str = "bbox") -> dict:
+    """The twelve COCO numbers and the AP of every class.
+
+    Args:
+        truth: COCO json form: "images" (id, height, width), "annotations" (id, image_id,
+            category_id, bbox x y w h in pixels[, area, iscrowd]), "categories" (id, name).
+            It is not changed.
+        results: rows of image_id, category_id, score and bbox (x y w h) or segmentation (RLE).
+        image_ids: ids of the evaluated images, each once; images without results belong to it.
+        iou_type: "bbox" or "segm".
+
+    Returns:
+        {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"}:
+        0..1, -1 where the truth holds no object of that size; "per_class": name -> {"AP", "AP50",
+        "objects"}, crowds not counted.
+
+    Raises:
+        EvaluationError: images missing, unknown or twice, unknown categories, non-finite numbers.
+    """
+    if iou_type not in ("bbox", "segm"):
+        raise EvaluationError(f"iou_type must be 'bbox' or 'segm', got {iou_type!r}")
+    image_ids = [int(i) for i in image_ids]
+    check(truth, results, image_ids, iou_type)
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports by printing
+        scored = _run(truth, results, iou_type)
+    names = class_names(truth)
+    objects = _count(truth["annotations"])
+    precision = scored.eval["precision"][:, :, :, 0, -1]  # (IoU, recall, class): all areas, 100
+    per_class = {
+        names[category]: {
+            "AP": _mean_of_defined(precision[:, :, k]),
+            "AP50": _mean_of_defined(precision[0, :, k]),
+            "objects": objects.get(category, 0),
+        }
+        for k, category in enumerate(scored.params.catIds)
+    }
+    return {**dict(zip(NAMES, map(float, scored.stats))), "per_class": per_class}
+
+
+def _run(truth, results, iou_type):
+    from pycocotools.cocoeval import COCOeval
+
+    # pycocotools writes into the rows it is given, and takes annotation id 0 for "no match":
+    # it gets copies, numbered from 1.
+    annotations = [_annotation(a, i) for i, a in enumerate(truth["annotations"], 1)]
+    rows = [_result(r, i, iou_type) for i, r in enumerate(results, 1)]
+    scored = COCOeval(_index(truth, annotations), _index(truth, rows), iou_type)
+    scored.evaluate()
+    scored.accumulate()
+    scored.summarize()
+    return scored
+
+
+def _index(truth, annotations):
+    from pycocotools.coco import COCO
+
+    coco = COCO()
+    coco.dataset = {
+        "images": truth["images"],
+        "categories": truth["categories"],
+        "annotations": annotations,
+    }
+    coco.createIndex()
+    return coco
+
+
+def _annotation(annotation, number):
+    area = annotation["bbox"][2] * annotation["bbox"][3]
+    return {"area": area, "iscrowd": 0, **annotation, "id": number}
+
+
+def _result(row, number, iou_type):
+    if iou_type == "bbox":
+        area = row["bbox"][2] * row["bbox"][3]
+    else:
+        from pycocotools import mask
+
+        area = float(mask.area(row["segmentation"]))
+    return {**row, "id": number, "area": area, "iscrowd": 0}
+
+
+def _count(annotations):
+    kinds = [a["category_id"] for a in annotations if not a.get("iscrowd", 0)]
+    return dict(zip(*(v.tolist() for v in np.unique(kinds, return_counts=True)))) if kinds else {}
+
+
+def _mean_of_defined(values):
+    defined = values[values > -1]
+    return float(defined.mean()) if defined.size else -1.0
+
+
+def write_results(path, rows: list[dict]) -> Path:
+    """Writes COCO result rows as JSON; a reader never sees half a file. Returns the path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(partial, "w", encoding="utf-8") as file:
+            json.dump(rows, file, allow_nan=False)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
