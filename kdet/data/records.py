@@ -1,0 +1,241 @@
+"""A folder of shards opened, checked and read: any record at any time, inside or outside tf.data.
+
+The folder is what `kdet.data.write` leaves: dataset.json, index.npz and TFRecord shards.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from kdet.config import ConfigError, LabelMap
+from kdet.data.errors import DataError
+from kdet.data.schema import VERSION
+
+_HEADER, _FOOTER = 12, 4  # TFRecord framing around each payload, in bytes
+_COLUMNS = ("shard", "offset", "length", "fingerprint", "height", "width", "image_id", "objects")
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """The records of one data set; row k of every array is record k.
+
+    Attributes:
+        folder: where it lies.
+        labels: names and source ids of the classes.
+        shards: dataset.json's list: file, records, bytes, sha256 of each shard.
+        index: columns of index.npz by name, (n,) each.
+    """
+
+    folder: Path
+    labels: LabelMap
+    shards: tuple[dict, ...]
+    index: dict[str, np.ndarray]
+
+    @classmethod
+    def open(cls, folder, split: str | None = None) -> Records:
+        """Opens a data set and checks that its files belong together (not their content).
+
+        Args:
+            folder: a folder with dataset.json, or the parent of several such folders.
+            split: which of them, e.g. "train"; not used where `folder` itself is a data set.
+        Raises:
+            DataError: something is missing, truncated, of another schema, or inconsistent.
+        """
+        folder = _locate(Path(folder), split)
+        try:
+            data = json.loads((folder / "dataset.json").read_text())
+            if data["schema"] != VERSION:
+                raise DataError(f"{folder}: expected schema {VERSION}, got {data['schema']!r}")
+            labels = LabelMap(tuple(data["labels"]["names"]), tuple(data["labels"]["ids"]))
+            shards, count = tuple(data["shards"]), data["records"]
+            _ = [(s["file"], s["records"], s["bytes"], s["sha256"]) for s in shards]
+        except (json.JSONDecodeError, KeyError, TypeError, ConfigError, UnicodeError) as error:
+            raise DataError(f"{folder / 'dataset.json'}: {type(error).__name__} {error}") from None
+        records = cls(folder, labels, shards, _index(folder / "index.npz", count))
+        records.check_sizes()
+        records.check_layout()
+        return records
+
+    def __len__(self):
+        return len(self.image_ids)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(n, 2) int32, height and width of the stored images."""
+        return np.stack([self.index["height"], self.index["width"]], 1).astype(np.int32)
+
+    @property
+    def image_ids(self) -> np.ndarray:
+        """(n,) int64, ids in the source data."""
+        return self.index["image_id"]
+
+    def check_sizes(self):
+        """Raises DataError where a shard is missing or not as long as it was written."""
+        for k, shard in enumerate(self.shards):
+            path = self._path(k)
+            if not path.is_file():
+                raise DataError(f"{path}: shard is missing")
+            found = path.stat().st_size
+            if found == shard["bytes"]:
+                continue
+            ends = self.index["offset"] + self.index["length"] + _FOOTER
+            lost = np.flatnonzero((self.index["shard"] == k) & (ends > found))
+            cut = f"; record {self._name(lost[0])} is the first one cut" if len(lost) else ""
+            raise DataError(f"{path}: expected {shard['bytes']} bytes, found {found}{cut}")
+
+    def check_layout(self):
+        """Raises DataError where the index does not describe the shards without a gap."""
+        shard, length = self.index["shard"], self.index["length"]
+        wanted = np.repeat(np.arange(len(self.shards)), [s["records"] for s in self.shards])
+        if not np.array_equal(shard, wanted):
+            raise DataError(f"{self.folder}: index.npz and dataset.json count different records")
+        for k, described in enumerate(self.shards):
+            mine = np.flatnonzero(shard == k)
+            ends = np.cumsum(length[mine] + _HEADER + _FOOTER)
+            starts = np.concatenate([[0], ends])[:-1] + _HEADER
+            wrong = mine[self.index["offset"][mine] != starts]
+            if len(wrong):
+                raise DataError(f"{self.folder}: index.npz misplaces record {self._name(wrong[0])}")
+            if len(mine) and ends[-1] != described["bytes"]:
+                raise DataError(
+                    f"{self._path(k)}: expected {described['bytes']} bytes, index has {ends[-1]}"
+                )
+
+    def verify(self):
+        """Reads every byte. Raises DataError for the first shard whose SHA-256 is another one."""
+        self.check_sizes()
+        for k, shard in enumerate(self.shards):
+            digest = hashlib.sha256()
+            with open(self._path(k), "rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+            if digest.hexdigest() != shard["sha256"]:
+                raise DataError(
+                    f"{self._path(k)}: expected sha256 {shard['sha256'][:12]}..., "
+                    f"found {digest.hexdigest()[:12]}..."
+                )
+
+    def read(self, number):
+        """One record's bytes; traceable, meant for `Dataset.map`.
+
+        A seek, not a scan. TensorFlow checks the framing's CRC, and the content is compared with
+        the index, which finds a shard exchanged for another one.
+
+        Args:
+            number: () int64 tensor or int, 0..n-1.
+        Returns:
+            () string tensor, for `decode` or `parse`.
+        Raises:
+            tf.errors.OpError: damaged data; `explain` says it in one line.
+        """
+        number = tf.cast(number, tf.int64)
+        shard, start, fingerprint = (tf.gather(column, number) for column in self._tensors[1:])
+        path = tf.gather(self._tensors[0], shard)
+        spec = {"output_types": [tf.string], "output_shapes": [()]}
+        # Unlike tf.data.TFRecordDataset, the op itself can start anywhere in the file.
+        stream = tf.raw_ops.TFRecordDatasetV2(
+            filenames=path[None],
+            compression_type="",
+            buffer_size=tf.constant(0, tf.int64),
+            byte_offsets=start[None],
+        )
+        first = tf.raw_ops.TakeDataset(input_dataset=stream, count=tf.constant(1, tf.int64), **spec)
+        payload = tf.raw_ops.DatasetToSingleElement(dataset=first, **spec)[0]
+        same = tf.strings.to_hash_bucket_fast(payload, 2**62) == fingerprint
+        said = [path, ": record ", tf.strings.as_string(number), " is not the one in index.npz"]
+        with tf.control_dependencies([tf.debugging.Assert(same, [tf.strings.join(said)])]):
+            return tf.identity(payload)
+
+    def explain(self, error: tf.errors.OpError) -> DataError:
+        """The DataError for what TensorFlow raised while reading, naming shard and record.
+
+        Returns an exception, to be raised by the caller.
+        """
+        try:
+            self.check_sizes()
+        except DataError as found:
+            return found
+        said = re.search(r"b'(.*: record \d+ is not the one in index\.npz)'", error.message)
+        if said:
+            return DataError(said[1])
+        place = re.search(r"record at (\d+)", error.message)
+        start = int(place[1]) + _HEADER if place else -1
+        for number in np.flatnonzero(self.index["offset"] == start):
+            try:
+                self.read(int(number))
+            except tf.errors.OpError:
+                path = self._path(self.index["shard"][number])
+                return DataError(f"{path}: record {self._name(number)} is damaged")
+        lines = [line.strip() for line in error.message.splitlines() if line.strip()]
+        return DataError(f"{self.folder}: {lines[-1] if lines else type(error).__name__}")
+
+    def iterate(self, dataset):
+        """Yields the elements of a dataset made from these records.
+
+        Raises:
+            DataError: a record could not be read or decoded.
+        """
+        iterator = iter(dataset)
+        while True:
+            try:
+                element = next(iterator)
+            except StopIteration:
+                return
+            except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
+                raise self.explain(error) from None
+            yield element
+
+    @functools.cached_property
+    def _tensors(self):
+        # Kept on the host: on a GPU every look-up of the input pipeline would cross the bus.
+        with tf.init_scope(), tf.device("CPU:0"):
+            paths = [os.fspath(self._path(k)) for k in range(len(self.shards))]
+            columns = (self.index["shard"], self.index["offset"] - _HEADER)
+            return tuple(map(tf.constant, (paths, *columns, self.index["fingerprint"])))
+
+    def _path(self, shard):
+        return self.folder / self.shards[shard]["file"]
+
+    def _name(self, number):
+        return f"{number} (image id {self.image_ids[number]})"
+
+
+def _locate(folder, split):
+    if (folder / "dataset.json").is_file():
+        return folder
+    if split and (folder / split / "dataset.json").is_file():
+        return folder / split
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    inside = sorted(p.parent.name for p in folder.glob("*/dataset.json"))
+    holds = f"it holds {', '.join(inside)}" if inside else "was it converted to the end?"
+    wanted = f"dataset.json or {split}/dataset.json" if split else "dataset.json"
+    raise DataError(f"{folder}: expected {wanted}; {holds}")
+
+
+def _index(path, count):
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            columns = {name: file[name] for name in _COLUMNS}
+    except FileNotFoundError:
+        raise DataError(f"{path}: file is missing") from None
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: {type(error).__name__} {error}") from None
+    for name, column in columns.items():
+        if column.shape != (count,) or column.dtype.kind != "i":
+            raise DataError(
+                f"{path}: {name} must be {count} integers, got {column.dtype} {column.shape}"
+            )
+    if not count:
+        raise DataError(f"{path.parent}: the data set has no records")
+    return columns
