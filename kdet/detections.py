@@ -106,7 +106,16 @@ def coco_rows(image_id, boxes, scores, labels, label_map: LabelMap) -> list[dict
         scores: (n,) float32.
         labels: (n,) int32, 0..K-1.
         label_map: gives the category id of each label.
+
+    Raises:
+        ValueError: a label that the map does not have.
     """
+    labels = np.asarray(labels, np.int64)
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(label_map):
+        raise ValueError(
+            f"image {image_id}: expected labels 0..{len(label_map) - 1}, "
+            f"got {labels.min()}..{labels.max()}"
+        )
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     sizes = boxes[:, 2:] - boxes[:, :2]
     return [
@@ -116,7 +125,5 @@ def coco_rows(image_id, boxes, scores, labels, label_map: LabelMap) -> list[dict
             "bbox": [*corner, *size],
             "score": float(score),
         }
-        for corner, size, label, score in zip(
-            boxes[:, :2].tolist(), sizes.tolist(), np.asarray(labels).tolist(), scores
-        )
+        for corner, size, label, score in zip(boxes[:, :2].tolist(), sizes.tolist(), labels, scores)
     ]

@@ -66,13 +66,13 @@ def draw_boxes(image, boxes, labels=None, scores=None, names=None, masks=None) -
     """
     canvas = np.array(image.convert("RGB") if isinstance(image, Image.Image) else image)
     boxes, labels, scores, masks = _checked(canvas, boxes, labels, scores, names, masks)
-    longest = max(canvas.shape)
+    longest = max(canvas.shape[:2])
     factor = ENLARGED // longest if longest <= SMALL else 1
     height, width = (factor * side for side in canvas.shape[:2])
     if factor > 1:
         canvas = np.array(Image.fromarray(canvas).resize((width, height), Image.BICUBIC))
     mean_side = math.sqrt(height * width)
-    thickness = max(1.5, mean_side / 260)
+    thickness = max(2, mean_side / 260)
     font = ImageFont.load_default(round(min(max(12, mean_side / 42), 40)))
     boxes = boxes * factor
     n = len(boxes)

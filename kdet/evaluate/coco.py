@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 
+from kdet.data.shards import write_atomic
 from kdet.evaluate.truth import EvaluationError, check, class_names
 
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
@@ -107,14 +107,12 @@ def _mean_of_defined(values):
 
 
 def write_results(path, rows: list[dict]) -> Path:
-    """Writes COCO result rows as JSON; a reader never sees half a file. Returns the path."""
+    """Writes COCO result rows as JSON; a reader never sees half a file. Returns the path.
+
+    Raises ValueError for non-finite numbers.
+    """
     path = Path(path)
+    content = json.dumps(rows, allow_nan=False).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(partial, "w", encoding="utf-8") as file:
-            json.dump(rows, file, allow_nan=False)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomic(path, content)
     return path

@@ -11,6 +11,88 @@ class EvaluationError(ValueError):
     """Truth, predictions and evaluated images do not belong together; the text is one line."""
 
 
+def truth_of(records, masks: bool = False) -> dict:
+    """The annotations of a record folder, in COCO's json form.
+
+    Args:
+        records: `kdet.data.records.Records`, or a data set's folder.
+        masks: also rebuild "segmentation" (polygons or uncompressed RLE) where an object has one.
+
+    Returns:
+        "categories" in label order (entry k is label k, with its id in the source data), "images"
+        and "annotations" (bbox x y w h and area exactly as annotated, iscrowd, difficult).
+
+    Raises:
+        DataError: the folder is no finished data set, or a shard is damaged.
+        EvaluationError: a record that does not fit the schema.
+    """
+    import tensorflow as tf
+
+    from kdet.data.records import Records
+
+    records = records if isinstance(records, Records) else Records.open(records)
+    categories = [{"id": i, "name": n} for i, n in zip(records.labels.ids, records.labels.names)]
+    truth = {"images": [], "annotations": [], "categories": categories}
+    shards = tf.data.TFRecordDataset([str(records.folder / s["file"]) for s in records.shards])
+    for number, payload in enumerate(records.iterate(shards)):
+        example = tf.train.Example.FromString(payload.numpy())
+        try:
+            image, annotations = _record(example, categories, masks)
+        except (LookupError, ValueError) as error:
+            raise EvaluationError(f"{records.folder}: record {number}: {error}") from None
+        truth["images"].append(image)
+        truth["annotations"] += annotations
+    return truth
+
+
+def _record(example, categories, masks):
+    feature = example.features.feature
+
+    def ints(name):
+        return list(feature[name].int64_list.value)
+
+    def doubles(name):
+        return np.frombuffer(feature[name].bytes_list.value[0], "<f8")
+
+    size = ints("image/height")[0], ints("image/width")[0]
+    image = {"id": ints("image/id")[0], "height": size[0], "width": size[1]}
+    image["file_name"] = feature["image/name"].bytes_list.value[0].decode()
+    ids, labels, areas = ints("object/id"), ints("object/label"), doubles("object/area")
+    boxes = doubles("object/bbox").reshape(-1, 4)
+    flags = ints("object/crowd"), ints("object/difficult")
+    lengths = {len(column) for column in (ids, labels, areas, boxes, *flags)}
+    if len(lengths) > 1:
+        raise ValueError(f"object/* must have equal lengths, got {sorted(lengths)}")
+    if labels and not 0 <= min(labels) <= max(labels) < len(categories):
+        raise ValueError(f"object/label must be 0..{len(categories) - 1}, got {labels}")
+    annotations = [
+        {
+            "id": i,
+            "image_id": image["id"],
+            "category_id": categories[label]["id"],
+            "bbox": box,
+            "area": area,
+            "iscrowd": crowd,
+            "difficult": difficult,
+        }
+        for i, label, box, area, crowd, difficult in zip(
+            ids, labels, boxes.tolist(), areas.tolist(), *flags
+        )
+    ]
+    if masks:
+        # float32's shortest decimals are what was annotated; pycocotools rounds at .1 pixels.
+        points = np.array(feature["polygon/points"].float_list.value, np.float32)
+        points = iter(points.astype(str).astype(np.float64).tolist())
+        sizes, runs = iter(ints("polygon/sizes")), iter(ints("rle/lengths"))
+        counts = ints("polygon/parts"), ints("rle/runs")
+        for annotation, parts, length in zip(annotations, *counts, strict=True):
+            polygons = [[next(points) for _ in range(2 * next(sizes))] for _ in range(parts)]
+            rle = {"counts": [next(runs) for _ in range(length)], "size": list(size)}
+            if parts or length:
+                annotation["segmentation"] = polygons or rle
+    return image, annotations
+
+
 def check(truth: dict, results: list[dict], image_ids, geometry: str = "bbox"):
     """Raises EvaluationError unless every image was evaluated once and every row can be scored.
 

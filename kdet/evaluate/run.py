@@ -1,0 +1,133 @@
+"""A detector and a data set -> metrics."""
+
+from __future__ import annotations
+
+import numpy as np
+from tqdm import tqdm
+
+from kdet.config import LabelMap
+from kdet.detections import coco_rows
+from kdet.evaluate.coco import evaluate_coco, write_results
+from kdet.evaluate.truth import EvaluationError, truth_of
+from kdet.evaluate.voc import evaluate_voc
+
+METRICS = {"coco": evaluate_coco, "voc": evaluate_voc}
+INPUTS = ("image", "resized_size", "original_size")
+
+
+def predict_all(detector, batches, total: int | None = None) -> dict[int, dict[str, np.ndarray]]:
+    """What the detector finds on every image, with a progress bar.
+
+    Args:
+        detector: called with {"image": (B, H, W, 3) float32, "resized_size": (B, 2),
+            "original_size": (B, 2)}; returns {"boxes": (B, N, 4) original pixels, "scores":
+            (B, N), "labels": (B, N) int32, "valid": (B, N) bool}, possibly more.
+        batches: evaluation batches (`kdet.data.schema`); rows of image_id -1 are dropped.
+        total: images to come, for the time left.
+
+    Returns:
+        image id -> {"boxes": (n, 4), "scores": (n,), "labels": (n,), ...}, valid ones only.
+
+    Raises:
+        EvaluationError: an image that comes twice.
+    """
+    found = {}
+    with tqdm(total=total, unit="img", desc="evaluate", disable=None) as bar:
+        for batch in batches:
+            outputs = detector({name: batch[name] for name in INPUTS})
+            outputs = {name: np.asarray(value) for name, value in outputs.items()}
+            valid = outputs.pop("valid").astype(bool)
+            before = len(found)
+            for row, image_id in enumerate(np.asarray(batch["image_id"]).tolist()):
+                if image_id == -1:
+                    continue
+                if image_id in found:
+                    raise EvaluationError(f"images were evaluated more than once, ids: {image_id}")
+                found[image_id] = {k: v[row][valid[row]] for k, v in outputs.items()}
+            bar.update(len(found) - before)
+    return found
+
+
+def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco", out=None):
+    """The metrics of a detector on a data set.
+
+    Args:
+        detector: see `predict_all`.
+        records: `kdet.data.records.Records`, or a data set's folder.
+        data_config: `kdet.config.Data`.
+        batch: images per call.
+        metric: "coco" or "voc".
+        out: where the result rows are written as JSON; None keeps them in memory.
+
+    Returns:
+        What `evaluate_coco` or `evaluate_voc` returns.
+
+    Raises:
+        EvaluationError: unknown metric, images missing or twice, labels that the data set does
+            not have, non-finite predictions.
+    """
+    if metric not in METRICS:
+        raise EvaluationError(f"metric must be one of {', '.join(METRICS)}; got {metric!r}")
+    from kdet.data.pipelines import eval_batches
+    from kdet.data.records import Records
+
+    records = records if isinstance(records, Records) else Records.open(records)
+    truth = truth_of(records)
+    found = predict_all(detector, eval_batches(records, data_config, batch), len(truth["images"]))
+    rows = result_rows(found, truth)
+    if out is not None:
+        write_results(out, rows)
+    return METRICS[metric](truth, rows, found)
+
+
+def result_rows(found: dict[int, dict], truth: dict) -> list[dict]:
+    """COCO result rows of `predict_all`'s answer; `truth["categories"]` is in label order.
+
+    Raises:
+        EvaluationError: labels that the data set does not have.
+    """
+    ids, names = zip(*((c["id"], c["name"]) for c in truth["categories"]))
+    label_map, rows = LabelMap(names, ids), []
+    for image_id, one in found.items():
+        try:
+            rows += coco_rows(image_id, one["boxes"], one["scores"], one["labels"], label_map)
+        except ValueError as error:
+            raise EvaluationError(f"detector and data set differ in classes: {error}") from None
+    return rows
+
+
+def format_table(metrics: dict, names=None, columns: int | None = None) -> str:
+    """The metrics as text: the summary, then one entry per class, times 100.
+
+    Args:
+        metrics: what `evaluate_coco` or `evaluate_voc` returned.
+        names: classes to show, in this order; None shows all.
+        columns: classes side by side; None chooses by their number.
+    """
+    per_class = metrics["per_class"]
+    names = list(per_class) if names is None else list(names)
+    summary = [f"{k} {_percent(v)}" for k, v in metrics.items() if k != "per_class"]
+    lines = ["  ".join(summary[i : i + 6]) for i in range(0, len(summary), 6)]
+    if not names:
+        return "\n".join(lines)
+    fields = list(per_class[names[0]])
+    width = max(map(len, ["class", *names]))
+    head = "  ".join(["class".ljust(width), *(f.rjust(max(len(f), 5)) for f in fields)])
+    cells = [
+        "  ".join([name.ljust(width), *(_cell(f, per_class[name][f]) for f in fields)])
+        for name in names
+    ]
+    columns = columns or (1 if len(cells) <= 24 else 2)
+    depth = -(-len(cells) // columns)
+    lines += ["", "   ".join([head] * min(columns, len(cells)))]
+    lines += ["   ".join(cells[i::depth]) for i in range(depth)]
+    return "\n".join(lines)
+
+
+def _cell(field, value):
+    text = str(value) if isinstance(value, int) else _percent(value)
+    return text.rjust(max(len(field), 5))
+
+
+def _percent(value):
+    return "-" if value < 0 else f"{100 * value:.1f}"

@@ -1,0 +1,146 @@
+"""From a detector to metrics: a detector that knows the truth, one that sees nothing, and slips."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kdet.config import Data
+from kdet.data.records import Records
+from kdet.evaluate.run import evaluate, format_table, predict_all, result_rows
+from kdet.evaluate.truth import EvaluationError, truth_of
+
+DATA = Data(short_side=64, long_side=96, pad_to=32)
+
+
+def batch_of(*ids):
+    """An evaluation batch whose images are filled with their id."""
+    image = np.broadcast_to(np.array(ids, np.float32)[:, None, None, None], (len(ids), 8, 8, 3))
+    sizes = tf.constant([[8.0, 8.0]] * len(ids))
+    return {
+        "image": tf.constant(image),
+        "resized_size": sizes,
+        "original_size": sizes,
+        "image_id": tf.constant(ids, tf.int64),
+    }
+
+
+def one_box(inputs):
+    """Two slots an image: a box as wide as the image's value, and an invalid one."""
+    value = inputs["image"][:, 0, 0, 0]
+    zero = tf.zeros_like(value)
+    box = tf.stack([zero, zero, value, value], axis=-1)
+    n = len(value)
+    return {
+        "boxes": tf.stack([box, box * np.nan], axis=1),
+        "scores": tf.constant([[0.5, 0.4]] * n),
+        "labels": tf.constant([[1, 0]] * n),
+        "valid": tf.constant([[True, False]] * n),
+    }
+
+
+def test_predictions_are_keyed_by_image_and_fill_ups_are_dropped():
+    found = predict_all(one_box, [batch_of(4, 9), batch_of(6, -1)], total=3)
+    assert list(found) == [4, 9, 6]
+    np.testing.assert_array_equal(found[9]["boxes"], [[0, 0, 9, 9]])
+    assert found[6]["scores"].shape == (1,) and found[6]["labels"].tolist() == [1]
+
+
+def test_an_image_that_comes_twice_is_an_error():
+    with pytest.raises(EvaluationError, match="more than once, ids: 4"):
+        predict_all(one_box, [batch_of(4, 9), batch_of(4, -1)])
+
+
+def test_rows_use_the_ids_of_the_source():
+    truth = {"categories": [{"id": 5, "name": "circle"}, {"id": 90, "name": "star"}]}
+    found = {3: {"boxes": np.float32([[1, 2, 4, 8]]), "scores": [0.25], "labels": [1]}}
+    assert result_rows(found, truth) == [
+        {"image_id": 3, "category_id": 90, "bbox": [1, 2, 3, 6], "score": 0.25}
+    ]
+    for label in (2, -1):
+        found[3]["labels"] = [label]
+        with pytest.raises(EvaluationError, match=r"image 3: expected labels 0\.\.1"):
+            result_rows(found, truth)
+
+
+def oracle(folder):
+    """A detector that finds everything: it knows an image by its grey level (see `folder`)."""
+    truth = truth_of(folder)
+    labels = {c["id"]: k for k, c in enumerate(truth["categories"])}
+    levels = {i["id"]: (i["id"] / 255 - DATA.mean[0]) / DATA.std[0] for i in truth["images"]}
+    seen = []
+
+    def detect(inputs):
+        out = {"boxes": [], "scores": [], "labels": [], "valid": []}
+        for image in inputs["image"].numpy():
+            image_id = min(levels, key=lambda i: abs(levels[i] - image[2, 2, 0]))
+            seen.append(image_id)
+            mine = [
+                a for a in truth["annotations"] if a["image_id"] == image_id and not a["iscrowd"]
+            ]
+            boxes = np.zeros((4, 4), np.float32)
+            for k, a in enumerate(mine):
+                x, y, w, h = a["bbox"]
+                boxes[k] = x, y, x + w, y + h
+            padding = [0] * (4 - len(mine))
+            out["boxes"].append(boxes)
+            out["scores"].append([0.9] * len(mine) + padding)
+            out["labels"].append([labels[a["category_id"]] for a in mine] + padding)
+            out["valid"].append([True] * len(mine) + [False] * len(padding))
+        return {k: tf.constant(v) for k, v in out.items()}
+
+    detect.seen = seen
+    return detect
+
+
+def nothing(inputs):
+    n = len(inputs["image"])
+    return {
+        "boxes": np.zeros((n, 3, 4), np.float32),
+        "scores": np.zeros((n, 3), np.float32),
+        "labels": np.zeros((n, 3), np.int32),
+        "valid": np.zeros((n, 3), bool),
+    }
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_perfect_detector_scores_one(folder, tmp_path, batch):
+    detect = oracle(folder)
+    out = tmp_path / "results.json"
+    metrics = evaluate(detect, folder, DATA, batch, out=out)
+    assert metrics["AP"] == pytest.approx(1.0)
+    assert {*detect.seen} == {7, 9, 21, 30, 44}
+    assert len(json.loads(out.read_text())) == 6
+    voc = evaluate(detect, Records.open(folder), DATA, batch, metric="voc")
+    assert voc["mAP_11point"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("metric, name", [("coco", "AP"), ("voc", "mAP_area")])
+def test_a_blind_detector_scores_zero(folder, metric, name):
+    assert evaluate(nothing, folder, DATA, 2, metric)[name] == 0
+
+
+def test_unknown_metric(folder):
+    with pytest.raises(EvaluationError, match="coco, voc; got 'map'"):
+        evaluate(nothing, folder, DATA, metric="map")
+
+
+def test_table():
+    metrics = {
+        "AP": 0.4567,
+        "APs": -1.0,
+        "per_class": {
+            "cat": {"AP": 0.5, "AP50": 1.0, "objects": 3},
+            "traffic light": {"AP": -1.0, "AP50": -1.0, "objects": 0},
+        },
+    }
+    assert format_table(metrics).splitlines() == [
+        "AP 45.7  APs -",
+        "",
+        "class             AP   AP50  objects",
+        "cat             50.0  100.0        3",
+        "traffic light      -      -        0",
+    ]
+    assert format_table(metrics, ["cat"]).splitlines()[-1].startswith("cat  ")
+    assert len(format_table(metrics, columns=2).splitlines()) == 4
