@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kdet.ops import nms
+
+
+def overlap(a, b, min_overlap):
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0 or min(width, height) < min_overlap:
+        return 0.0
+    shared = np.float32(width) * np.float32(height)
+    areas = [(c[2] - c[0]) * (c[3] - c[1]) for c in (a, b)]
+    return shared / (sum(areas) - shared)
+
+
+def greedy(boxes, scores, valid, threshold, keep, classes, min_overlap=0.0):
+    """The definition, one box at a time."""
+    kept = []
+    for i in np.argsort(-scores, kind="stable"):
+        rivals = [k for k in kept if classes is None or classes[k] == classes[i]]
+        if valid[i] and all(overlap(boxes[i], boxes[k], min_overlap) <= threshold for k in rivals):
+            kept.append(i)
+    return kept[:keep]
+
+
+def crowd(seed, batch=2, count=300):
+    rng = np.random.default_rng(seed)
+    corner = rng.uniform(0, 60, (batch, count, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(1, 40, (batch, count, 2))], -1)
+    scores = rng.choice(np.linspace(0, 1, 150), (batch, count))  # with equal scores
+    return boxes.astype("float32"), scores.astype("float32"), rng.random((batch, count)) < 0.8
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(("classes", "block", "keep"), [(1, 256, 20), (4, 64, 40), (4, 512, 300)])
+def test_equals_greedy(jit, classes, block, keep):
+    boxes, scores, valid = crowd(classes + block)
+    labels = np.random.default_rng(1).integers(0, classes, scores.shape).astype("int32")
+    run = tf.function(nms.suppress, jit_compile=jit)
+    index, taken = run(boxes, scores, valid, 0.5, keep, labels, 1.0, block)
+    for b in range(len(boxes)):
+        expected = greedy(boxes[b], scores[b], valid[b], 0.5, keep, labels[b], 1.0)
+        assert list(np.array(index[b])[taken[b]]) == expected
+
+
+def test_no_candidate_survives_without_a_valid_one():
+    boxes, scores, valid = crowd(0, count=10)
+    index, taken = nms.suppress(boxes, scores, np.zeros_like(valid), 0.5, 5)
+    assert not np.any(taken) and not np.any(index)
+
+
+def test_fewer_candidates_than_asked_for():
+    boxes = np.array([[[0, 0, 4, 4], [0, 0, 4, 4], [9, 9, 12, 12]]], "float32")
+    index, taken = nms.suppress(
+        boxes, np.array([[0.2, 0.9, 0.5]], "float32"), np.ones((1, 3), bool), 0.5, 8
+    )
+    assert np.array(taken)[0].tolist() == [True, True] + [False] * 6
+    assert np.array(index)[0, :2].tolist() == [1, 2]
