@@ -1,0 +1,22 @@
+"""Recipe -> weights: the training loop of every family.
+
+`main(recipe)` is the command line; `step.TrainStep` is one step on any number of replicas and
+knows no family: it takes a network, a function for the targets and a function for the losses.
+"""
+
+
+def main(recipe, argv=None):
+    """Runs the training command of a recipe and ends the process with its exit code.
+
+    Args:
+        recipe: the `kdet.config.Recipe` to train.
+        argv: arguments after the program's name; None takes the command line's. `--help` lists
+            them.
+    Exit codes: 0 done; 1 the loss is not finite; 2 wrong arguments, files or settings; 3 another
+    worker was lost (start the same command with --resume on every worker).
+    """
+    import sys
+
+    from kdet.train.run import run
+
+    sys.exit(run(recipe, sys.argv[1:] if argv is None else list(argv)))

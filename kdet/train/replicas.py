@@ -1,0 +1,134 @@
+"""Where training runs: one device, several in this process, or several machines.
+
+`TF_CONFIG` in the environment means several machines (the same command on every one); otherwise
+`--replicas` counts the devices of this process: GPUs where there are any, else logical CPUs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+import tensorflow as tf
+
+from kdet.config import ConfigError
+
+LOST_PEER = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.CancelledError,
+    tf.errors.InternalError,
+    tf.errors.UnknownError,
+)
+
+
+def make_strategy(replicas: int = 0):
+    """The tf.distribute strategy. Call it before TensorFlow touches any device.
+
+    Args:
+        replicas: devices of this process to use; 0: every GPU, or one CPU.
+    Raises:
+        ConfigError: more replicas than GPUs, devices already in use, or a broken TF_CONFIG.
+    """
+    if os.environ.get("TF_CONFIG"):
+        return _many_machines(replicas)
+    gpus = tf.config.list_physical_devices("GPU")
+    replicas = replicas or max(len(gpus), 1)
+    if replicas < 1 or (gpus and replicas > len(gpus)):
+        raise ConfigError(f"--replicas must be 1 to {len(gpus) or 'N'}, got {replicas}")
+    if replicas == 1:
+        return tf.distribute.get_strategy()
+    if gpus:
+        return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(replicas)])
+    try:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * replicas,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"--replicas {replicas} must be set up first: {error}") from None
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+
+
+def _many_machines(replicas):
+    if replicas:
+        raise ConfigError("with TF_CONFIG every worker uses all its devices: leave --replicas out")
+    try:
+        config = json.loads(os.environ["TF_CONFIG"])
+        workers, index = config["cluster"]["worker"], config["task"]["index"]
+        if config["task"]["type"] != "worker" or not 0 <= index < len(workers):
+            raise ValueError(f"task {config['task']} of {len(workers)} workers")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            'TF_CONFIG reads {"cluster": {"worker": ["host:port", ...]}, '
+            f'"task": {{"type": "worker", "index": 0}}}}; got {error!r}'
+        ) from None
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def worker(strategy) -> tuple[int, int]:
+    """(index of this machine, number of machines); index 0 is the chief, the one that writes."""
+    resolver = strategy.cluster_resolver if _is_multi_worker(strategy) else None
+    if resolver is None:
+        return 0, 1
+    return resolver.task_id, len(resolver.cluster_spec().as_dict()["worker"])
+
+
+def _is_multi_worker(strategy):
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def check_batch(batch: int, strategy) -> None:
+    """Raises ConfigError unless every replica gets the same number of images."""
+    if batch % strategy.num_replicas_in_sync:
+        raise ConfigError(
+            f"the global batch must divide by the replicas: {batch} images, "
+            f"{strategy.num_replicas_in_sync} replicas"
+        )
+
+
+def split(strategy, batch: dict):
+    """This worker's slice of a batch, shared out to its replicas.
+
+    Args:
+        batch: name -> tensor (B, ...), the images of this worker.
+    Returns:
+        The same dict for one replica; name -> PerReplica of (B / replicas, ...) for several.
+    """
+    index, workers = worker(strategy)
+    local = strategy.num_replicas_in_sync // workers
+    if local == 1 and workers == 1:
+        return batch
+    share = next(iter(batch.values())).shape[0] // local
+
+    def part(tensor):
+        def slice_of(context):
+            start = (context.replica_id_in_sync_group - index * local) * share
+            return tensor[start : start + share]
+
+        return strategy.experimental_distribute_values_from_function(slice_of)
+
+    return {name: part(tensor) for name, tensor in batch.items()}
+
+
+def check_agreement(strategy, number: int, what: str) -> None:
+    """Raises ConfigError unless all workers hold the same number (e.g. a checksum of weights)."""
+    if worker(strategy)[1] == 1:
+        return
+    number %= 2**20  # its square, times the replicas, is exact in float64
+
+    @tf.function(autograph=False)
+    def compare():
+        def replica():
+            value = tf.constant(number, tf.float64)
+            return tf.distribute.get_replica_context().all_reduce("sum", [value, value * value])
+
+        return strategy.run(replica)
+
+    total, squares = (float(strategy.experimental_local_results(v)[0]) for v in compare())
+    if total * total != squares * strategy.num_replicas_in_sync:
+        raise ConfigError(
+            f"the workers disagree on {what}: give every worker the same arguments and an OUT "
+            "on storage that all of them share"
+        )

@@ -1,0 +1,36 @@
+"""The learning rate as a function of the images seen."""
+
+from __future__ import annotations
+
+from kdet.config import Schedule
+
+
+def base_rate(schedule: Schedule) -> float:
+    """The rate after warm-up and before any decay, scaled linearly to the real global batch."""
+    return schedule.rate * schedule.batch / schedule.rate_batch
+
+
+def learning_rate(schedule: Schedule, images: int) -> float:
+    """The rate of the step that starts after `images` images.
+
+    Rises linearly from `warmup_factor` of the base rate over the first `warmup` images; is
+    multiplied by `gamma` for every entry of `decay` that `images` has reached.
+
+    Args:
+        schedule: lengths in images.
+        images: images seen before the step: step number (from 0) times global batch.
+    """
+    rate = base_rate(schedule)
+    if images < schedule.warmup:
+        start = rate * schedule.warmup_factor
+        return start + (rate - start) * images / schedule.warmup
+    return rate * schedule.gamma ** sum(images >= milestone for milestone in schedule.decay)
+
+
+def describe(schedule: Schedule) -> str:
+    """One line for the start of a run: the resolved rate and where it comes from."""
+    return (
+        f"learning rate {base_rate(schedule):g} at a global batch of {schedule.batch} "
+        f"({schedule.rate:g} per {schedule.rate_batch} images); warm-up over {schedule.warmup} "
+        f"images, times {schedule.gamma:g} at {', '.join(map(str, schedule.decay)) or 'no'} images"
+    )

@@ -1,0 +1,165 @@
+"""One training step, the same on one replica and on many.
+
+On every replica: targets, then the losses of its own images divided by the counts of all images,
+so that losses and gradients are sums over replicas. What crosses replicas is summed once: counts,
+gradients, loss terms. Clipping, the test for finite values and the update see only those sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+from kdet.config import ConfigError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step did.
+
+    Attributes:
+        losses: name -> loss over the global batch.
+        norm: global gradient norm before clipping, without loss scale.
+        finite: whether losses and gradients were finite; if not, no variable changed.
+    """
+
+    losses: dict[str, float]
+    norm: float
+    finite: bool
+
+
+class TrainStep:
+    """Callable: (batch, rate, scale) -> Outcome.
+
+    Args:
+        network: functional Keras model, image -> nested dict of raw outputs, built under
+            `strategy.scope()`.
+        targets_fn: batch -> (nested dict of tensors, {"name": () float32 local count}).
+        losses_fn: (raw float32, targets, global counts) -> {"name": () float32}, the replica's
+            share of each loss.
+        optimizer: has `apply(gradients, rate)`, made under the same scope.
+        strategy: the tf.distribute strategy; the default one for a single replica.
+        jit: compile targets, losses and gradients with XLA (see `resolve_jit`).
+        clip_norm: limit of the global gradient norm; 0 turns clipping off.
+    """
+
+    def __init__(
+        self, network, targets_fn, losses_fn, optimizer, strategy, *, jit=False, clip_norm=0.0
+    ):
+        self.network, self.optimizer, self.strategy = network, optimizer, strategy
+        self.compilations = 0  # traces of the compiled function: one per canvas and local replica
+        self._targets_fn, self._losses_fn, self._clip_norm = targets_fn, losses_fn, clip_norm
+        self._trainable = network.trainable_variables
+        self._state = network.non_trainable_variables
+        self._changed = []  # indices of the state that a forward pass changes, known after a trace
+        self._targets, self._compute = targets_fn, self._gradients
+        if jit:
+            self._targets = tf.function(targets_fn, jit_compile=True, autograph=False)
+            self._compute = tf.function(self._gradients, jit_compile=True, autograph=False)
+        self._step = tf.function(self._all_replicas, autograph=False)
+
+    def __call__(self, batch, rate: float, scale: float = 1.0) -> Outcome:
+        """Takes one step.
+
+        Args:
+            batch: a batch dict (`kdet.data.schema`), PerReplica where there are several.
+            rate: learning rate.
+            scale: loss scale of float16 training.
+        """
+        losses, norm, finite = self._step(
+            batch, tf.constant(rate, tf.float32), tf.constant(scale, tf.float32)
+        )
+        return Outcome({k: float(v) for k, v in losses.items()}, float(norm), bool(finite))
+
+    def _all_replicas(self, batch, rate, scale):
+        losses, gradients, state, norm, finite = self.strategy.run(self._replica, (batch, scale))
+        losses = {name: self._local(value) for name, value in losses.items()}
+        norm, finite = self._local(norm), self._local(finite)
+        # Here, outside the replicas, a condition may hold updates of mirrored variables.
+        tf.cond(finite, lambda: self._update(gradients, state, rate), lambda: 0)
+        return losses, norm, finite
+
+    def _local(self, value):
+        return self.strategy.experimental_local_results(value)[0]
+
+    def _update(self, gradients, state, rate):
+        self.optimizer.apply(gradients, rate)
+        for index, value in zip(self._changed, state):
+            self.strategy.extended.update(
+                self._state[index].value, lambda v, new: v.assign(new), args=(value,)
+            )
+        return 0
+
+    def _replica(self, batch, scale):
+        everyone = tf.distribute.get_replica_context()
+        targets, counts = self._targets(batch)
+        counts = everyone.all_reduce("sum", counts)
+        losses, gradients, state = self._compute(
+            [tf.convert_to_tensor(v.value) for v in self._trainable],
+            [tf.convert_to_tensor(v.value) for v in self._state],
+            batch["image"],
+            targets,
+            counts,
+            scale,
+        )
+        losses, gradients = everyone.all_reduce("sum", (losses, gradients))
+        gradients = [g / scale for g in gradients]
+        # The mean of equal numbers: bitwise the same everywhere, also on unlike machines.
+        norm = everyone.all_reduce("mean", tf.linalg.global_norm(gradients))
+        if self._clip_norm:
+            factor = self._clip_norm / tf.maximum(norm, self._clip_norm)
+            gradients = [g * factor for g in gradients]
+        finite = tf.math.is_finite(norm) & tf.math.is_finite(tf.add_n(list(losses.values())))
+        return losses, gradients, state, norm, finite
+
+    def _gradients(self, trainable, state, image, targets, counts, scale):
+        """Pure: the network's values in, losses, gradients and changed statistics out."""
+        self.compilations += 1
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(trainable)
+            raw, new = self.network.stateless_call(trainable, state, image, training=True)
+            raw = tf.nest.map_structure(lambda x: tf.cast(x, tf.float32), raw)
+            losses = self._losses_fn(raw, targets, counts)
+            total = tf.add_n(list(losses.values())) * scale
+        gradients = tape.gradient(total, trainable)
+        dead = [v.path for v, g in zip(self._trainable, gradients) if g is None]
+        if dead:
+            raise ConfigError(f"no gradient reaches trainable variables: {', '.join(dead)}")
+        self._changed = [i for i, (old, value) in enumerate(zip(state, new)) if old is not value]
+        return losses, gradients, [new[i] for i in self._changed]
+
+
+def resolve_jit(choice: str, network, strategy) -> tuple[bool, str]:
+    """Whether to compile with XLA, and why.
+
+    Args:
+        choice: "on", "off" or "auto" (on for GPUs where it can work).
+        network: the Keras model to train.
+        strategy: what it trains under.
+    Raises:
+        ConfigError: "on" is impossible, or several replicas meet plain batch normalisation.
+    """
+    norms = [
+        layer
+        for layer in network._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
+    many = strategy.num_replicas_in_sync > 1
+    if many and not all(layer.synchronized for layer in norms):
+        raise ConfigError("with several replicas BatchNormalization must have synchronized=True")
+    if choice == "off":
+        return False, "--jit off"
+    if many and norms:
+        reason = (
+            f"{len(norms)} batch normalisations train on {strategy.num_replicas_in_sync} replicas: "
+            "XLA cannot compile their exchange of statistics"
+        )
+        if choice == "on":
+            raise ConfigError(f"--jit on is impossible: {reason}")
+        return False, reason
+    if choice == "on":
+        return True, "--jit on"
+    gpu = bool(tf.config.list_logical_devices("GPU"))
+    return gpu, "the default on GPUs" if gpu else "the default on CPUs"

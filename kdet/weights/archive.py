@@ -1,0 +1,124 @@
+"""One checkpoint, one file: named arrays and a JSON description in an uncompressed `.npz`.
+
+    weights/<variable path>   every variable of the network
+    slots/<variable path>     the optimizer's buffers
+    meta                      JSON text: see `kdet.train.checkpoint`
+
+Nothing in such a file can run code: pickled entries are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+META = "meta"
+
+
+class ArchiveError(ValueError):
+    """A checkpoint file is missing, damaged, or does not fit the network it is read for."""
+
+
+def write_archive(path, arrays: dict, meta: dict) -> None:
+    """Writes a checkpoint so that `path` holds either the old file or the whole new one.
+
+    Args:
+        path: the file to (re)place; its folder must exist.
+        arrays: name -> NumPy array, any shape, plain numeric dtype.
+        meta: JSON-ready dict.
+    Raises:
+        ArchiveError: an array is named `meta` or has no plain numeric dtype.
+    """
+    path = Path(path)
+    for name, array in arrays.items():
+        if name == META or np.asarray(array).dtype.kind not in "biuf":
+            raise ArchiveError(f"{path}: cannot store {name!r} of type {np.asarray(array).dtype}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, **{META: np.array(json.dumps(meta))}, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder):
+    # The new name itself must survive a power cut; not every file system can promise that.
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        return
+    finally:
+        os.close(handle)
+
+
+def read_archive(path) -> tuple[dict, dict]:
+    """Reads what `write_archive` wrote.
+
+    Returns:
+        (arrays, meta): name -> NumPy array, and the JSON dict.
+    Raises:
+        ArchiveError: one line with the file and what is wrong with it.
+    """
+    path = Path(path)
+    try:
+        stored = np.load(path, allow_pickle=False)
+        if not isinstance(stored, np.lib.npyio.NpzFile) or META not in stored.files:
+            raise ArchiveError(f"{path}: not a kdet checkpoint (it has no {META!r} entry)")
+        with stored:
+            arrays = {name: stored[name] for name in stored.files}
+            meta = json.loads(str(arrays.pop(META)[()]))
+    except FileNotFoundError:
+        raise ArchiveError(f"{path}: no such checkpoint") from None
+    except ArchiveError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ArchiveError(f"{path}: damaged or not a kdet checkpoint: {reason}") from None
+    if not isinstance(meta, dict):
+        raise ArchiveError(f"{path}: {META!r} must be a JSON object, got {type(meta).__name__}")
+    return arrays, meta
+
+
+def group(arrays: dict, prefix: str) -> dict:
+    """The entries under `prefix/`, without it: {"weights/a/kernel": x} -> {"a/kernel": x}."""
+    return {k[len(prefix) + 1 :]: v for k, v in arrays.items() if k.startswith(f"{prefix}/")}
+
+
+def check_complete(path, stored: dict, wanted: dict) -> None:
+    """Checks that a file and a network agree on names and shapes, all of them.
+
+    Args:
+        path: the file, for the message.
+        stored: name -> array read from it.
+        wanted: name -> shape (tuple) of the network.
+    Raises:
+        ArchiveError: one line that lists missing, left-over and misshapen entries.
+    """
+    missing = [name for name in wanted if name not in stored]
+    unused = [name for name in stored if name not in wanted]
+    shapes = [
+        f"{name} {tuple(stored[name].shape)} instead of {tuple(shape)}"
+        for name, shape in wanted.items()
+        if name in stored and tuple(stored[name].shape) != tuple(shape)
+    ]
+    problems = {"missing": missing, "left over": unused, "wrong shape": shapes}
+    said = "; ".join(f"{what}: {_some(names)}" for what, names in problems.items() if names)
+    if said:
+        raise ArchiveError(f"{path}: does not fit the network; {said}")
+
+
+def _some(names, limit=5):
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

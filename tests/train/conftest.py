@@ -1,0 +1,41 @@
+"""Makes `fake_family` importable in this folder and runs it in processes of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+
+@pytest.fixture(scope="session")
+def in_process():
+    """Callable: (out, jobs, replicas) -> (reports, values of job and replica) from a process."""
+
+    def run(out, jobs, replicas=0, env=None, wait=True):
+        text = json.dumps({"out": str(out), "replicas": replicas, "jobs": jobs})
+        process = subprocess.Popen(
+            [sys.executable, str(HERE / "fake_family.py"), text],
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", **(env or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return finish(process, out) if wait else process
+
+    def finish(process, out):
+        try:
+            said, _ = process.communicate(timeout=100)
+        finally:
+            process.kill()
+        assert process.returncode == 0, said[-3000:]
+        with np.load(out) as stored:
+            return json.loads(str(stored["report"])), {k: stored[k] for k in stored.files[1:]}
+
+    run.finish = finish
+    return run

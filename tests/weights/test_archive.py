@@ -1,0 +1,114 @@
+"""The checkpoint file: round trip, atomic replacement, and one-line errors for damaged files."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from kdet.weights.archive import ArchiveError, check_complete, group, read_archive, write_archive
+
+ARRAYS = {"weights/a/kernel": np.arange(6.0, dtype="float32").reshape(2, 3), "slots/a": np.ones(2)}
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "last.npz"
+    write_archive(path, ARRAYS, {"step": 3})
+    return path
+
+
+def one_line(error, *words):
+    text = str(error.value)
+    assert "\n" not in text
+    for word in words:
+        assert word in text
+
+
+def test_round_trip_and_groups(file):
+    arrays, meta = read_archive(file)
+    assert meta == {"step": 3}
+    assert set(arrays) == set(ARRAYS)
+    np.testing.assert_array_equal(group(arrays, "weights")["a/kernel"], ARRAYS["weights/a/kernel"])
+    assert list(group(arrays, "slots")) == ["a"]
+
+
+def test_a_failed_write_leaves_the_old_file_alone(file, monkeypatch):
+    before = file.read_bytes()
+
+    def fail(stream, **_):
+        stream.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_archive(file, ARRAYS, {})
+    assert file.read_bytes() == before
+    assert [p.name for p in file.parent.iterdir()] == ["last.npz"]
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])
+def test_truncated(file, keep):
+    data = file.read_bytes()
+    file.write_bytes(data[: keep if isinstance(keep, int) else int(len(data) * keep)])
+    with pytest.raises(ArchiveError) as error:
+        read_archive(file)
+    one_line(error, "last.npz")
+
+
+def test_flipped_byte_is_noticed(file):
+    data = bytearray(file.read_bytes())
+    data[data.index(np.float32(4.0).tobytes())] ^= 1
+    file.write_bytes(bytes(data))
+    with pytest.raises(ArchiveError) as error:
+        read_archive(file)
+    one_line(error, "last.npz", "damaged")
+
+
+def test_pickled_objects_are_refused(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "owned"), "w"))
+
+    path = tmp_path / "evil.npz"
+    np.savez(
+        path, meta=np.array("{}"), **{"weights/x": np.array([Trap()], dtype=object)}
+    )  # pickled
+    with pytest.raises(ArchiveError) as error:
+        read_archive(path)
+    one_line(error, "evil.npz")
+    assert not (tmp_path / "owned").exists()
+    path.write_bytes(pickle.dumps({"meta": 1}))
+    with pytest.raises(ArchiveError) as error:
+        read_archive(path)
+    one_line(error, "evil.npz")
+
+
+def test_missing_file_meta_and_bad_json(tmp_path):
+    with pytest.raises(ArchiveError, match="no such checkpoint"):
+        read_archive(tmp_path / "none.npz")
+    np.savez(tmp_path / "a.npz", x=np.ones(1))
+    with pytest.raises(ArchiveError, match="no 'meta' entry"):
+        read_archive(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", meta=np.array("{"))
+    with pytest.raises(ArchiveError, match="damaged"):
+        read_archive(tmp_path / "b.npz")
+    np.savez(tmp_path / "c.npz", meta=np.array(json.dumps([1])))
+    with pytest.raises(ArchiveError, match="JSON object"):
+        read_archive(tmp_path / "c.npz")
+    np.save(tmp_path / "d.npy", np.ones(2))
+    with pytest.raises(ArchiveError, match="not a kdet checkpoint"):
+        read_archive(tmp_path / "d.npy")
+
+
+def test_object_arrays_are_not_written(tmp_path):
+    with pytest.raises(ArchiveError, match="cannot store 'x'"):
+        write_archive(tmp_path / "x.npz", {"x": np.array([{}], dtype=object)}, {})
+
+
+def test_incomplete_lists_everything_in_one_line():
+    stored = {"a": np.ones((2, 3)), "b": np.ones(1), "d": np.ones(4)}
+    with pytest.raises(ArchiveError) as error:
+        check_complete("f.npz", stored, {"a": (2, 3), "c": (1,), "d": (5,)})
+    one_line(error, "f.npz", "missing: c", "left over: b", "wrong shape: d (4,) instead of (5,)")
+    check_complete("f.npz", stored, {"a": (2, 3), "b": (1,), "d": (4,)})
