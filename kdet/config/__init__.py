@@ -1,0 +1,32 @@
+"""What a recipe can say: frozen dataclasses, standard library only.
+
+A recipe (`recipes/*.py`) is one `Recipe` value; it is the only source of what a zoo row is.
+Sizes are (height, width) in pixels; lengths of a schedule are counted in images, so that another
+batch size changes nothing else.
+"""
+
+from kdet.config.data import Data, coco
+from kdet.config.errors import ConfigError
+from kdet.config.labels import LabelMap
+from kdet.config.models import R50, R101, ResNet, RetinaNet
+from kdet.config.recipe import Model, Recipe, drawn
+from kdet.config.training import DETECTRON_RULES, Optimizer, Rule, Schedule, detectron
+
+__all__ = [
+    "DETECTRON_RULES",
+    "R50",
+    "R101",
+    "ConfigError",
+    "Data",
+    "LabelMap",
+    "Model",
+    "Optimizer",
+    "Recipe",
+    "ResNet",
+    "RetinaNet",
+    "Rule",
+    "Schedule",
+    "coco",
+    "detectron",
+    "drawn",
+]
