@@ -63,8 +63,9 @@ def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco
         What `evaluate_coco` or `evaluate_voc` returns.
 
     Raises:
-        EvaluationError: unknown metric, images missing or twice, labels that the data set does
-            not have, non-finite predictions.
+        EvaluationError: unknown metric, images missing or twice, non-finite predictions, or
+            `detector.labels` (where it has them) are not the data set's.
+        DataError: the data set is not finished or damaged.
     """
     if metric not in METRICS:
         raise EvaluationError(f"metric must be one of {', '.join(METRICS)}; got {metric!r}")
@@ -73,11 +74,26 @@ def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco
 
     records = records if isinstance(records, Records) else Records.open(records)
     truth = truth_of(records)
-    found = predict_all(detector, eval_batches(records, data_config, batch), len(truth["images"]))
+    _same_classes(detector, [category["name"] for category in truth["categories"]])
+    batches = records.iterate(eval_batches(records, data_config, batch))
+    found = predict_all(detector, batches, len(truth["images"]))
     rows = result_rows(found, truth)
     if out is not None:
         write_results(out, rows)
     return METRICS[metric](truth, rows, found)
+
+
+def _same_classes(detector, names):
+    """Label k must mean the same to both; a detector without named labels is taken at its word."""
+    mine = list(getattr(getattr(detector, "labels", None), "names", names))
+    unnamed = mine == [str(k) for k in range(len(mine))]
+    if len(mine) != len(names):
+        raise EvaluationError(f"detector has {len(mine)} classes, the data set {len(names)}")
+    for label, (ours, theirs) in enumerate(zip(mine, names)):
+        if ours != theirs and not unnamed:
+            raise EvaluationError(
+                f"label {label} is {ours!r} to the detector, {theirs!r} in the data"
+            )
 
 
 def result_rows(found: dict[int, dict], truth: dict) -> list[dict]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdet.config import Data
+from kdet.config import Data, LabelMap
 from kdet.data.records import Records
 from kdet.evaluate.run import evaluate, format_table, predict_all, result_rows
 from kdet.evaluate.truth import EvaluationError, truth_of
@@ -119,6 +119,37 @@ def test_a_perfect_detector_scores_one(folder, tmp_path, batch):
 @pytest.mark.parametrize("metric, name", [("coco", "AP"), ("voc", "mAP_area")])
 def test_a_blind_detector_scores_zero(folder, metric, name):
     assert evaluate(nothing, folder, DATA, 2, metric)[name] == 0
+
+
+@pytest.mark.parametrize(
+    "names, said",
+    [
+        (("circle", "square"), "detector has 2 classes, the data set 3"),
+        (("circle", "star", "square"), "label 1 is 'star' to the detector, 'square' in the data"),
+        (("circle", "square", "star"), None),
+        (("0", "1", "2"), None),
+    ],
+)
+def test_labels_must_mean_the_same_to_both(folder, names, said):
+    def detector(inputs):
+        return nothing(inputs)
+
+    detector.labels = LabelMap(names, tuple(range(len(names))))
+    if said is None:
+        assert evaluate(detector, folder, DATA, 2)["AP"] == 0
+    else:
+        with pytest.raises(EvaluationError, match=said):
+            evaluate(detector, folder, DATA, 2)
+
+
+def test_an_image_left_out_is_an_error(folder, monkeypatch):
+    """What counts is the truth, not what the input happened to deliver."""
+    from kdet.data import pipelines
+
+    whole = pipelines.eval_batches
+    monkeypatch.setattr(pipelines, "eval_batches", lambda *a: whole(*a).skip(1))
+    with pytest.raises(EvaluationError, match=r"were not evaluated, ids: \d+$"):
+        evaluate(nothing, folder, DATA, 1)
 
 
 def test_unknown_metric(folder):
