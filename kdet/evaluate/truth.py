@@ -118,8 +118,7 @@ def check(truth: dict, results: list[dict], image_ids, geometry: str = "bbox"):
         _refuse(f"{name} name unknown categories, ids", kinds - categories)
     _numbers(results, lambda r: r["score"], "score", ())
     if geometry == "bbox":
-        boxes = _numbers(results, lambda r: r["bbox"], "bbox", (4,))
-        _refuse("bbox with a negative width or height in result rows", _rows(boxes[:, 2:] < 0))
+        _numbers(results, lambda r: r["bbox"], "bbox", (4,))
     elif not all("segmentation" in row for row in results):
         missing = [i for i, row in enumerate(results) if "segmentation" not in row]
         _refuse("no segmentation in result rows", missing)
@@ -140,12 +139,8 @@ def _numbers(rows, get, name, shape):
         values = np.array([get(row) for row in rows], np.float64).reshape(len(rows), *shape)
     except (KeyError, TypeError, ValueError) as error:
         raise EvaluationError(f"every result row needs a {name} {shape or ''}: {error}") from None
-    _refuse(f"non-finite {name} in result rows", _rows(~np.isfinite(values)))
-    return values
-
-
-def _rows(bad):
-    return np.flatnonzero(bad.reshape(len(bad), int(np.prod(bad.shape[1:]))).any(axis=1)).tolist()
+    finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+    _refuse(f"non-finite {name} in result rows", np.flatnonzero(~finite).tolist())
 
 
 def _repeated(ids):
