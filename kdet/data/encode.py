@@ -57,7 +57,7 @@ class Record:
 
 
 def coco_boxes(bbox, height: int, width: int):
-    """Annotated boxes as the models see them, clipped to the image.
+    """Annotated boxes as the models see them, clipped to the image (`kdet.data.decode.clipped`).
 
     The rule, in half-open pixels: x1 = max(0, x), x2 = min(width, x1 + max(1, w)), and the same
     for y. A box that begins left of the image therefore keeps its width, as in the reference.
@@ -67,13 +67,13 @@ def coco_boxes(bbox, height: int, width: int):
         height, width: size of the image in pixels.
     Returns:
         boxes: (n, 4) float32 xyxy.
-        keep: (n,) bool, False where nothing is left: x2 <= x1 or y2 <= y1.
+        keep: (n,) bool, False where less than a pixel of width or height is left.
     """
     bbox = np.asarray(bbox, np.float64).reshape(-1, 4)
     low = np.maximum(bbox[:, :2], 0)
     high = np.minimum(low + np.maximum(bbox[:, 2:], 1), (width, height))
-    boxes = np.concatenate([low, high], 1).astype(np.float32)
-    return boxes, (boxes[:, 2:] > boxes[:, :2]).all(1)
+    # Compared in float64: in float32 a box one pixel wide may come out narrower.
+    return np.concatenate([low, high], 1).astype(np.float32), (high >= low + 1).all(1)
 
 
 def encode(record: Record) -> bytes:
