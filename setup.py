@@ -20,7 +20,7 @@ setup(
         "numpy>=1.26",
         "absl-py>=2.0",
         "pycocotools>=2.0.8",
-        "pillow>=10.0",
+        "pillow>=10.1",
         "tqdm>=4.66",
     ],
     extras_require={

@@ -7,9 +7,11 @@ Importing kdet is cheap; TensorFlow is loaded when a model or a data set is made
 
 import importlib
 
+from kdet._register import register_layers
+
 __version__ = "0.1.0"
 _LAZY = ("backbones", "config", "data", "draw", "evaluate", "export", "layers", "losses", "models")
-_LAZY += ("ops", "train", "weights")
+_LAZY += ("ops", "predict", "train", "weights")
 __all__ = ["__version__", *_LAZY]
 
 
@@ -21,3 +23,6 @@ def __getattr__(name):
 
 def __dir__():
     return sorted(__all__)
+
+
+register_layers()

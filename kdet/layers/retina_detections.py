@@ -55,7 +55,7 @@ class RetinaDetections(keras.layers.Layer):
         if self.clip_to == "canvas":
             canvas = ops.cast(ops.stack(ops.shape(image)[1:3]), "float32")
             limit = ops.round(canvas[None] * scale)
-        boxes = box_ops.clip(box_ops.rescale(boxes, scale), limit)
+        boxes = box_ops.upright(box_ops.clip(box_ops.rescale(boxes, scale), limit))
         index, taken = nms.suppress(
             boxes, scores, valid, self.nms_iou, self.max_detections, labels, min_overlap=1.0
         )

@@ -27,10 +27,9 @@ class RetinaHead(keras.layers.Layer):
     def build(self, pyramid_shape):
         shape = (None, None, None, pyramid_shape["P3"][-1])
         prior = -math.log((1 - PRIOR) / PRIOR)
-        self.towers = {
-            "logits": self._tower("class", self.num_classes, prior, shape),
-            "deltas": self._tower("box", 4, 0.0, shape),
-        }
+        # two attributes, not a dict of lists: Keras tracks those for itself but not for export
+        self.class_tower = self._tower("class", self.num_classes, prior, shape)
+        self.box_tower = self._tower("box", 4, 0.0, shape)
 
     def _tower(self, name, outputs, bias, shape):
         layers = [
@@ -57,10 +56,11 @@ class RetinaHead(keras.layers.Layer):
 
     def call(self, pyramid):
         outputs = {}
-        for kind, size in (("logits", self.num_classes), ("deltas", 4)):
+        towers = {"logits": (self.class_tower, self.num_classes), "deltas": (self.box_tower, 4)}
+        for kind, (tower, size) in towers.items():
             outputs[kind] = {}
             for level, x in pyramid.items():
-                for layer in self.towers[kind]:
+                for layer in tower:
                     x = layer(x)
                 outputs[kind][level] = ops.reshape(x, (ops.shape(x)[0], -1, size))
         return outputs

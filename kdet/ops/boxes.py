@@ -124,3 +124,13 @@ def clip(boxes, size):
         ],
         axis=-1,
     )
+
+
+def upright(boxes):
+    """Boxes (..., 4) without inverted ones: x2 >= x1 and y2 >= y1.
+
+    `rescale` turns boxes narrower than a pixel around when it enlarges; the reference hands those
+    out, with area 0.
+    """
+    low, high = boxes[..., :2], boxes[..., 2:]
+    return ops.concatenate([low, ops.maximum(low, high)], axis=-1)

@@ -43,3 +43,8 @@ def test_clip_leaves_at_least_a_pixel():
     box = np.array([[[-5, -5, 3, 3], [50, 60, 70, 80], [2, 2, 90, 90]]], "float32")
     clipped = boxes.clip(box, np.array([[20, 40]], "float32"))
     np.testing.assert_allclose(clipped, [[[0, 0, 3, 3], [39, 19, 40, 20], [2, 2, 40, 20]]])
+
+
+def test_upright_flattens_inverted_boxes():
+    box = np.array([[3, 5, 2, 9], [1, 2, 3, 4]], "float32")
+    np.testing.assert_array_equal(boxes.upright(box), [[3, 5, 3, 9], [1, 2, 3, 4]])

@@ -1,0 +1,118 @@
+"""6 of 6: a detector -> a SavedModel that needs TensorFlow only."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from kdet.data.decode import decode_image
+from kdet.data.pipelines import prepare
+
+
+def export(detector, folder) -> Path:
+    """Writes a SavedModel with preparation and suppression inside.
+
+    Signatures, both returning boxes (N, D, 4) float32 xyxy pixels of the image given, scores
+    (N, D) float32, labels (N, D) int32 and num_detections (N,) int32, by falling score:
+        serving_default(image: uint8 (N, H, W, 3) RGB)
+        serve_bytes(image_bytes: string (N,)): JPEG or PNG files of any sizes; their EXIF
+            orientation is not applied.
+    `assets/labels.json` holds the label map.
+
+    Args:
+        detector: `kdet.models.Detector`; one of mixed precision is exported in float32.
+        folder: where to write; must not exist or hold an earlier export.
+    Returns:
+        The folder.
+    Raises:
+        FileExistsError: the folder holds something else.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder / "saved_model.pb").is_file():
+        raise FileExistsError(f"{folder}: exists and is not a SavedModel; not overwritten")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        module = Service(in_float32(detector), temporary)
+        signatures = {"serving_default": module.serve, "serve_bytes": module.serve_bytes}
+        tf.saved_model.save(module, temporary, signatures=signatures)
+        (temporary / "labels.json").unlink()
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+class Service(tf.Module):
+    """What is saved: the detector's weights, its label map and the two signatures."""
+
+    def __init__(self, detector, folder):
+        super().__init__()
+        labels = detector.labels
+        path = Path(folder) / "labels.json"
+        path.write_text(json.dumps({"names": labels.names, "ids": labels.ids}))
+        self.labels = tf.saved_model.Asset(str(path))
+        self.model = detector.model
+        self._data = detector.data
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, "image")])
+    def serve(self, image):
+        """Images of one size."""
+        signature = {
+            "image": tf.TensorSpec((None, None, 3), tf.float32),
+            "resized_size": tf.TensorSpec((2,), tf.float32),
+            "original_size": tf.TensorSpec((2,), tf.float32),
+        }
+        inputs = tf.map_fn(
+            lambda one: prepare(one, self._data), image, fn_output_signature=signature
+        )
+        return self._outputs(self.model(inputs, training=False))
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")])
+    def serve_bytes(self, image_bytes):
+        """Encoded images, each on its own canvas."""
+        count = self.model.output["scores"].shape[1]
+        signature = {
+            "boxes": tf.TensorSpec((count, 4), tf.float32),
+            "scores": tf.TensorSpec((count,), tf.float32),
+            "labels": tf.TensorSpec((count,), tf.int32),
+            "num_detections": tf.TensorSpec((), tf.int32),
+        }
+
+        def one(encoded):
+            inputs = prepare(decode_image(encoded), self._data)
+            inputs = {name: value[None] for name, value in inputs.items()}
+            outputs = self._outputs(self.model(inputs, training=False))
+            return {name: value[0] for name, value in outputs.items()}
+
+        return tf.map_fn(one, image_bytes, fn_output_signature=signature)
+
+    def _outputs(self, found):
+        outputs = {name: found[name] for name in found if name != "valid"}
+        outputs["num_detections"] = tf.reduce_sum(tf.cast(found["valid"], tf.int32), axis=1)
+        return outputs
+
+
+def in_float32(detector):
+    """The detector itself, or one of float32 layers with the same weights."""
+    if all(layer.compute_dtype == "float32" for layer in detector.network.layers):
+        return detector
+    from kdet.models import build
+
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        twin = build(detector.config, detector.data, detector.labels)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    for theirs, ours in zip(twin.network.variables, detector.network.variables):
+        theirs.assign(ours)
+    return twin
