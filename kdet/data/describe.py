@@ -61,21 +61,23 @@ def contact_sheet(records: Records, count: int = 9) -> Image.Image:
         DataError: a record is damaged.
     """
     numbers = np.unique(np.linspace(0, len(records) - 1, min(count, len(records))).astype(int))
-    rows = -(-len(numbers) // 3)
-    step = _CELL + _GAP
-    sheet = Image.new("RGB", (3 * step + _GAP, rows * step + _GAP), "white")
     read = tf.data.Dataset.from_tensor_slices(numbers).map(lambda n: decode(records.read(n)))
-    for place, example in enumerate(records.iterate(read)):
-        drawn = draw_boxes(
-            example["image"].numpy(),
-            example["boxes"].numpy(),
-            labels=example["labels"].numpy(),
-            names=records.labels.names,
-        )
-        drawn.thumbnail((_CELL, _CELL), Image.Resampling.LANCZOS)
-        left = _GAP + place % 3 * step + (_CELL - drawn.width) // 2
-        top = _GAP + place // 3 * step + (_CELL - drawn.height) // 2
-        sheet.paste(drawn, (left, top))
+    pictures = []
+    for example in records.iterate(read):
+        boxes, labels = example["boxes"].numpy(), example["labels"].numpy()
+        names = records.labels.names
+        pictures.append(draw_boxes(example["image"].numpy(), boxes, labels=labels, names=names))
+        pictures[-1].thumbnail((_CELL, _CELL), Image.Resampling.LANCZOS)
+    rows = [pictures[k : k + 3] for k in range(0, len(pictures), 3)]
+    heights = [max(p.height for p in row) for row in rows]
+    sheet = Image.new("RGB", (3 * (_CELL + _GAP) + _GAP, sum(heights) + _GAP * (len(rows) + 1)))
+    sheet.paste((255, 255, 255), (0, 0, *sheet.size))
+    top = _GAP
+    for row, height in zip(rows, heights):
+        for column, picture in enumerate(row):
+            left = _GAP + column * (_CELL + _GAP) + (_CELL - picture.width) // 2
+            sheet.paste(picture, (left, top + (height - picture.height) // 2))
+        top += height + _GAP
     return sheet
 
 

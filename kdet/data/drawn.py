@@ -48,7 +48,7 @@ class _Shape:
     points: np.ndarray  # (n, 2) x y in pixels of the image
     coverage: np.ndarray  # (height, width) float32, 0..1
     mask: np.ndarray  # (height, width) bool
-    paint: np.ndarray  # (3,)
+    paint: int  # index into _PAINTS
 
 
 def make_drawn(out, images: int, seed: int, size=(128, 128), masks: bool = True) -> dict:
@@ -106,7 +106,7 @@ def draw_scene(rng: np.random.Generator, size):
     shapes = []
     for _ in range(0 if empty else rng.choice(5, p=(0.25, 0.3, 0.22, 0.14, 0.09)) + 1):
         for _ in range(12):  # a crowded picture may stay below the number drawn
-            shape = _shape(rng, size, canvas)
+            shape = _shape(rng, canvas, shapes)
             if all(_share(old, [*shapes, shape]) >= _VISIBLE for old in shapes):
                 _paint(canvas, shape, rng)
                 shapes.append(shape)
@@ -144,9 +144,9 @@ def _ground(rng, size):
     return ground + rng.uniform(4, 11) * pattern[..., None]
 
 
-def _shape(rng, size, canvas):
-    """A shape at a random place, wholly inside the picture, of a paint unlike the ground."""
-    height, width = size
+def _shape(rng, canvas, shapes):
+    """A shape at a random place, wholly inside the picture, of a paint unlike all around it."""
+    size = height, width = canvas.shape[:2]
     label = int(rng.integers(len(SHAPES)))
     points = _outline(label, rng.uniform(-0.35, 0.35))
     points -= points.min(0)
@@ -157,8 +157,9 @@ def _shape(rng, size, canvas):
     mask = coverage >= 0.5
     under = canvas[mask].mean(0)
     distance = np.abs(_PAINTS - under).sum(1)
-    paint = _PAINTS[rng.choice(np.flatnonzero(distance > 130))]
-    return _Shape(label, points, coverage, mask, paint)
+    used = [s.paint for s in shapes]
+    free = [k for k in np.flatnonzero(distance > 130) if k not in used] or [distance.argmax()]
+    return _Shape(label, points, coverage, mask, int(rng.choice(free)))
 
 
 def _fill(points, size):
@@ -208,7 +209,7 @@ def _paint(canvas, shape, rng):
     depth = np.asarray(flat.filter(ImageFilter.GaussianBlur(blur / 2)), np.float32) / 255
     rim = np.clip((0.85 - depth) * 4, 0, 1)
     tone = (22 * light - 38 * rim)[..., None]
-    paint = np.clip(shape.paint * np.float32(rng.uniform(0.9, 1.05)) + tone, 0, 255)
+    paint = np.clip(_PAINTS[shape.paint] * np.float32(rng.uniform(0.9, 1.05)) + tone, 0, 255)
     part += coverage[..., None] * (paint - part)
 
 
