@@ -152,8 +152,9 @@ class Records:
         first = tf.raw_ops.TakeDataset(input_dataset=stream, count=tf.constant(1, tf.int64), **spec)
         payload = tf.raw_ops.DatasetToSingleElement(dataset=first, **spec)[0]
         same = tf.strings.to_hash_bucket_fast(payload, 2**62) == fingerprint
-        said = [path, ": record ", tf.strings.as_string(number), " is not the one in index.npz"]
-        with tf.control_dependencies([tf.debugging.Assert(same, [tf.strings.join(said)])]):
+        place = [path, ": record ", tf.strings.as_string(number)]
+        said = tf.strings.join([*place, " is not the one in index.npz"])
+        with tf.control_dependencies([tf.debugging.Assert(same, [said])]):
             return tf.identity(payload)
 
     def explain(self, error: tf.errors.OpError) -> DataError:
@@ -165,19 +166,19 @@ class Records:
             self.check_sizes()
         except DataError as found:
             return found
-        said = re.search(r"b'(.*: record \d+ is not the one in index\.npz)'", error.message)
-        if said:
-            return DataError(said[1])
-        place = re.search(r"record at (\d+)", error.message)
-        start = int(place[1]) + _HEADER if place else -1
-        for number in np.flatnonzero(self.index["offset"] == start):
+        lines = [x for x in error.message.splitlines() if x.strip() and "{{node" not in x]
+        line = lines[-1].strip() if lines else type(error).__name__
+        place = re.search(r"record at (\d+)", line)
+        starts = (int(place[1]), int(place[1]) + _HEADER) if place else ()  # payload, or framing
+        for number in np.flatnonzero(np.isin(self.index["offset"], starts)):
             try:
                 self.read(int(number))
             except tf.errors.OpError:
                 path = self._path(self.index["shard"][number])
                 return DataError(f"{path}: record {self._name(number)} is damaged")
-        lines = [line.strip() for line in error.message.splitlines() if line.strip()]
-        return DataError(f"{self.folder}: {lines[-1] if lines else type(error).__name__}")
+        line = re.sub(r"^.*with iterator: \S+: ", "", line)  # which op of the pipeline it was
+        said = re.search(r"assertion failed: \[(?:b')?(.*?)'?\]", line)
+        return DataError(said[1] if said else f"{self.folder}: {line}")
 
     def iterate(self, dataset):
         """Yields the elements of a dataset made from these records.

@@ -13,7 +13,9 @@ from kdet.data.encode import Object, Record, encode
 def picture(height, width, seed=0):
     """A smooth random RGB image: JPEG keeps it, and neighbouring pixels differ."""
     coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3)).astype("float32")
-    return np.uint8(np.round(tf.image.resize(coarse, (height, width), "bicubic").numpy().clip(0, 255)))
+    return np.uint8(
+        np.round(tf.image.resize(coarse, (height, width), "bicubic").numpy().clip(0, 255))
+    )
 
 
 def record(number, height, width, boxes=(), crowd=(), **changes):
