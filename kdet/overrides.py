@@ -10,7 +10,24 @@ import types
 import typing
 from dataclasses import replace
 
-from kdet.config import ConfigError, Data, LabelMap, Optimizer, Recipe, ResNet, RetinaNet, Schedule
+from kdet.config import (
+    SSD,
+    ConfigError,
+    DarkNet,
+    Data,
+    LabelMap,
+    MobileNet,
+    Optimizer,
+    Recipe,
+    ResNet,
+    RetinaNet,
+    Schedule,
+    YOLOv3,
+)
+
+STORED = (
+    Recipe, RetinaNet, YOLOv3, SSD, ResNet, DarkNet, MobileNet, Data, Schedule, Optimizer, LabelMap,
+)  # fmt: skip
 
 
 def override(recipe: Recipe, assignments: typing.Iterable[str]) -> Recipe:
@@ -94,9 +111,7 @@ def to_dict(config) -> dict:
 
 def from_dict(stored: dict):
     """The config that `to_dict` stored. Raises ConfigError for unknown types or fields."""
-    kinds = {
-        c.__name__: c for c in (Recipe, RetinaNet, ResNet, Data, Schedule, Optimizer, LabelMap)
-    }
+    kinds = {kind.__name__: kind for kind in STORED}
     if not isinstance(stored, dict) or stored.get("type") not in kinds:
         raise ConfigError(f"expected a stored config with a type of {', '.join(kinds)}")
     return _from_dict(kinds[stored["type"]], stored, stored["type"])

@@ -5,10 +5,9 @@ Layers carry the names of the original Caffe release, as the reference's checkpo
 
 from keras import layers
 
-from kdet.layers.conv_norm import FrozenNormConv2D, he_normal
+from kdet.layers.conv_norm import FrozenNormConv2D, conv_batch_norm
 
-BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
-BN = {"epsilon": 1e-5, "momentum": 0.9, "synchronized": True}
+BLOCKS = {34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
 def resnet(image, config, levels=(2, 3, 4, 5)):
@@ -19,7 +18,8 @@ def resnet(image, config, levels=(2, 3, 4, 5)):
         config: `kdet.config.ResNet`.
         levels: stages to return.
     Returns:
-        {"C2": (B, H/4, W/4, 256), ..., "C5": (B, H/32, W/32, 2048)}, sides rounded up.
+        {"C2": (B, H/4, W/4, 256), ..., "C5": (B, H/32, W/32, 2048)}, sides rounded up; a quarter of
+        the channels at depth 34.
     """
     x, features = _stem(image, config), {}
     for number in range(2, max(levels) + 1):
@@ -31,11 +31,11 @@ def resnet(image, config, levels=(2, 3, 4, 5)):
 
 def stage(x, config, number):
     """Stage `number` (2 to 5) of the network on (B, h, w, C); stages 3 to 5 halve the sides."""
-    count = BLOCKS[config.depth][number - 2]
+    count, block = BLOCKS[config.depth][number - 2], _basic if config.depth < 50 else _bottleneck
     for index in range(count):
         # the Caffe release ran out of letters in the long stage: 4a, 4b1 .. 4b22
         letter = f"b{index}" if index and count > 10 else chr(ord("a") + index)
-        x = _bottleneck(x, config, number, f"res{number}{letter}", first=index == 0)
+        x = block(x, config, number, f"res{number}{letter}", first=index == 0)
     return x
 
 
@@ -48,21 +48,10 @@ def conv_norm(x, config, filters, kernel_size, name, norm_name, number, strides=
             trainable=trainable, name=name,
         )(x)  # fmt: skip
     else:
-        if strides > 1:
-            side = (kernel_size - 1) // 2
-            x = layers.ZeroPadding2D(side, name=f"{name}_pad")(x) if side else x
-        x = layers.Conv2D(
-            filters,
-            kernel_size,
-            strides,
-            padding="valid" if strides > 1 else "same",
-            use_bias=False,
-            groups=config.groups if kernel_size == 3 else 1,
-            kernel_initializer=he_normal(kernel_size, x.shape[-1]),
-            trainable=trainable,
-            name=name,
-        )(x)
-        x = layers.BatchNormalization(**BN, trainable=trainable, name=norm_name)(x)
+        groups = config.groups if kernel_size == 3 else 1
+        x = conv_batch_norm(
+            x, filters, kernel_size, name, norm_name, strides, groups, trainable=trainable
+        )
     return layers.ReLU(name=f"{name}_relu")(x) if act else x
 
 
@@ -76,6 +65,21 @@ def _stem(x, config):
     # zeros are as good as minus infinity here: the input has just been rectified
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
     return layers.MaxPooling2D(3, 2, name="pool1")(x)
+
+
+def _basic(x, config, number, name, first):
+    filters, strides = 64 * 2 ** (number - 2), 2 if first and number > 2 else 1
+
+    def conv(x, kernel_size, branch, strides=1, act=None):
+        norm = name.replace("res", "bn", 1) + branch
+        return conv_norm(x, config, filters, kernel_size, name + branch, norm, number, strides, act)
+
+    # the reference projects in stage 2 as well, where nothing would have to change its shape
+    shortcut = conv(x, 1, "_branch1", strides) if first else x
+    x = conv(x, 3, "_branch2a", strides, act="relu")
+    x = conv(x, 3, "_branch2b")
+    x = layers.Add(name=f"{name}_sum")([shortcut, x])
+    return layers.ReLU(name=f"{name}_relu")(x)
 
 
 def _bottleneck(x, config, number, name, first):

@@ -8,7 +8,7 @@ batch size changes nothing else.
 from kdet.config.data import Data, coco
 from kdet.config.errors import ConfigError
 from kdet.config.labels import LabelMap
-from kdet.config.models import R50, R101, ResNet, RetinaNet
+from kdet.config.models import R50, R101, SSD, DarkNet, MobileNet, ResNet, RetinaNet, YOLOv3
 from kdet.config.recipe import Model, Recipe, drawn
 from kdet.config.training import DETECTRON_RULES, Optimizer, Rule, Schedule, detectron
 
@@ -16,9 +16,12 @@ __all__ = [
     "DETECTRON_RULES",
     "R50",
     "R101",
+    "SSD",
     "ConfigError",
+    "DarkNet",
     "Data",
     "LabelMap",
+    "MobileNet",
     "Model",
     "Optimizer",
     "Recipe",
@@ -26,6 +29,7 @@ __all__ = [
     "RetinaNet",
     "Rule",
     "Schedule",
+    "YOLOv3",
     "coco",
     "detectron",
     "drawn",

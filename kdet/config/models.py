@@ -11,7 +11,7 @@ from kdet.config.errors import one_of
 class ResNet:
     """A residual backbone (He et al. 2015; variant d: He et al. 2018, "Bag of Tricks")."""
 
-    depth: int = 50
+    depth: int = 50  # below 50: two 3x3 convolutions per block
     variant: str = "b"  # "b": stride in the 3x3 conv; "d": three-conv stem, pooled shortcut
     groups: int = 1
     group_width: int = 64  # channels per group in stage 2
@@ -22,12 +22,29 @@ class ResNet:
     freeze_at: int = 2  # stages 1..freeze_at get no gradient
 
     def __post_init__(self):
-        one_of(self, "depth", (50, 101))
+        one_of(self, "depth", (34, 50, 101))
         one_of(self, "variant", ("b", "d"))
         one_of(self, "norm", ("frozen", "batch"))
 
 
 R50, R101 = ResNet(50), ResNet(101)
+
+
+@dataclass(frozen=True)
+class DarkNet:
+    """YOLOv3's own backbone (Redmon and Farhadi 2018); its norms train."""
+
+    depth: int = 53
+
+    def __post_init__(self):
+        one_of(self, "depth", (53,))
+
+
+@dataclass(frozen=True)
+class MobileNet:
+    """MobileNet, version 1 (Howard et al. 2017); its norms train."""
+
+    width: float = 1.0  # multiplies every channel count
 
 
 @dataclass(frozen=True)
@@ -51,3 +68,42 @@ class RetinaNet:
 
     def __post_init__(self):
         one_of(self, "clip_to", ("canvas", "image"))
+
+
+# nine (width, height) in pixels: three per level, P3 first
+YOLO_ANCHORS = (
+    (10, 13), (16, 30), (33, 23),
+    (30, 61), (62, 45), (59, 119),
+    (116, 90), (156, 198), (373, 326),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class YOLOv3:
+    """YOLOv3 (Redmon and Farhadi 2018): three levels, three anchors each."""
+
+    backbone: DarkNet | MobileNet | ResNet = DarkNet()
+    num_classes: int = 80
+    anchors: tuple[tuple[float, float], ...] = YOLO_ANCHORS
+    ignore_iou: float = 0.7  # predictions above it are no negatives
+    label_smoothing: bool = True
+    score_threshold: float = 0.01  # of objectness alone as well
+    pre_nms: int = 1000  # boxes kept per class
+    nms_iou: float = 0.45
+    max_detections: int = 100
+
+
+@dataclass(frozen=True)
+class SSD:
+    """SSD (Liu et al. 2015) on the six maps of an extended MobileNet; sizes are of a 300 canvas."""
+
+    backbone: MobileNet = MobileNet()
+    num_classes: int = 20
+    # sides in pixels, one per map; every map but the finest adds a square between it and the next
+    prior_sizes: tuple[float, ...] = (60, 105, 150, 195, 240, 285, 300)
+    foreground_iou: float = 0.5
+    negatives: float = 3.0  # hardest background priors that count, per foreground prior
+    score_threshold: float = 0.01
+    pre_nms: int = 400  # boxes kept per class
+    nms_iou: float = 0.45
+    max_detections: int = 200

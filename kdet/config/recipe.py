@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from kdet.config.data import Data
-from kdet.config.models import RetinaNet
+from kdet.config.models import SSD, ResNet, RetinaNet, YOLOv3
 from kdet.config.training import Optimizer, Schedule
 
-Model = RetinaNet
+Model = RetinaNet | YOLOv3 | SSD
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ def drawn(recipe: Recipe) -> Recipe:
 
     Small canvas, norms that train, nothing frozen, a short schedule; the network's structure stays.
     """
-    model = replace(
-        recipe.model, backbone=replace(recipe.model.backbone, norm="batch", freeze_at=0)
-    )
+    model = recipe.model
+    if isinstance(model.backbone, ResNet):
+        model = replace(model, backbone=replace(model.backbone, norm="batch", freeze_at=0))
     data = replace(
         recipe.data, dataset="drawn", short_side=128, long_side=128, pad_to=128, canvases=()
     )

@@ -1,12 +1,51 @@
-"""Convolution with a frozen norm folded into it."""
+"""Convolutions and their norms: frozen and folded, or trained."""
 
 import keras
-from keras import ops
+from keras import layers, ops
+
+BATCH_NORM = {"epsilon": 1e-5, "momentum": 0.9, "synchronized": True}
 
 
 def he_normal(kernel_size, channels):
     """The reference's start for convolutions: N(0, sqrt(2 / (k * k * all input channels)))."""
     return keras.initializers.RandomNormal(stddev=(2.0 / (kernel_size**2 * channels)) ** 0.5)
+
+
+def conv_batch_norm(
+    x, filters, kernel_size, name, norm_name, strides=1, groups=1, initializer=None, trainable=True
+):
+    """A convolution without bias and the batch norm that trains with it, as functional layers.
+
+    Args:
+        x: (B, H, W, C) Keras tensor.
+        filters: output channels; None for a depthwise convolution, which keeps C.
+        kernel_size: side of the square kernel.
+        name, norm_name: names of the two layers.
+        strides: of both axes; padding is (kernel_size - 1) // 2 on all four sides.
+        groups: of input channels that do not see each other.
+        initializer: of the kernel; default `he_normal`.
+        trainable: whether kernel and norm are trained.
+    Returns:
+        (B, ceil(H / strides), ceil(W / strides), filters) Keras tensor, no activation.
+    """
+    padding = "same"
+    if strides > 1:
+        # strided "same" pads the far sides only on even sizes, which shifts the features
+        side, padding = (kernel_size - 1) // 2, "valid"
+        x = layers.ZeroPadding2D(side, name=f"{name}_pad")(x) if side else x
+    facts = {
+        "strides": strides,
+        "padding": padding,
+        "use_bias": False,
+        "trainable": trainable,
+        "name": name,
+    }
+    start = initializer or he_normal(kernel_size, x.shape[-1])
+    if filters is None:
+        x = layers.DepthwiseConv2D(kernel_size, depthwise_initializer=start, **facts)(x)
+    else:
+        x = layers.Conv2D(filters, kernel_size, groups=groups, kernel_initializer=start, **facts)(x)
+    return layers.BatchNormalization(**BATCH_NORM, trainable=trainable, name=norm_name)(x)
 
 
 @keras.saving.register_keras_serializable("kdet")

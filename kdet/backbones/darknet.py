@@ -1,0 +1,44 @@
+"""DarkNet-53 (Redmon and Farhadi 2018, "YOLOv3").
+
+Layers carry the names of the reference's checkpoints.
+"""
+
+from keras import layers
+
+from kdet.layers.conv_norm import conv_batch_norm
+
+BLOCKS = {53: (1, 2, 8, 8, 4)}
+
+
+def darknet(image, config, levels=(3, 4, 5)):
+    """The maps at the end of the five stages.
+
+    Args:
+        image: (B, H, W, 3) Keras tensor.
+        config: `kdet.config.DarkNet`.
+        levels: stages to return, 1 to 5.
+    Returns:
+        {"C1": (B, H/2, W/2, 64), ..., "C5": (B, H/32, W/32, 1024)}, sides rounded up.
+    """
+    x = leaky_conv(image, 32, 3, "yolo_input")
+    x = leaky_conv(x, 64, 3, "yolo_input.downsample", strides=2)
+    features = {}
+    for stage, count in enumerate(BLOCKS[config.depth]):
+        width = 32 * 2**stage
+        if stage:
+            x = leaky_conv(x, 2 * width, 3, f"stage.{stage - 1}.downsample", strides=2)
+        for block in range(count):
+            name = f"stage.{stage}.{block}"
+            y = leaky_conv(x, width, 1, f"{name}.0")
+            y = leaky_conv(y, 2 * width, 3, f"{name}.1")
+            x = layers.Add(name=f"{name}.sum")([x, y])  # nothing after the sum
+        features[f"C{stage + 1}"] = x
+        if stage + 1 == max(levels):
+            break
+    return {f"C{level}": features[f"C{level}"] for level in sorted(levels)}
+
+
+def leaky_conv(x, filters, kernel_size, name, strides=1):
+    """Convolution, batch norm, leaky ReLU of slope 0.1: the unit of DarkNet and YOLO's head."""
+    x = conv_batch_norm(x, filters, kernel_size, f"{name}.conv", f"{name}.bn", strides)
+    return layers.LeakyReLU(0.1, name=f"{name}.leaky")(x)

@@ -1,0 +1,85 @@
+"""MobileNet, version 1 (Howard et al. 2017), and SSD's extra blocks.
+
+Layers carry the names of the reference's checkpoints.
+"""
+
+import keras
+from keras import layers
+
+from kdet.layers.conv_norm import conv_batch_norm
+
+# name -> (output channels, stride) of the separable convolutions
+BLOCKS = {
+    "conv2_1": (64, 1),
+    "conv2_2": (128, 2),
+    "conv3_1": (128, 1),
+    "conv3_2": (256, 2),
+    "conv4_1": (256, 1),
+    "conv4_2": (512, 2),
+    "conv5_1": (512, 1),
+    "conv5_2": (512, 1),
+    "conv5_3": (512, 1),
+    "conv5_4": (512, 1),
+    "conv5_5": (512, 1),
+    "conv5_6": (1024, 2),
+    "conv6": (1024, 1),
+}
+# the reference takes the first block of strides 8 and 16, not the last
+LEVELS = {"conv3_2": "C3", "conv4_2": "C4", "conv6": "C5"}
+EXTRAS = ((256, 512), (128, 256), (128, 256), (64, 128))
+
+
+def mobilenet(image, config, levels=(3, 4, 5)):
+    """The maps YOLO reads.
+
+    Args:
+        image: (B, H, W, 3) Keras tensor.
+        config: `kdet.config.MobileNet`.
+        levels: 3, 4 or 5; the maps to return.
+    Returns:
+        {"C3": (B, H/8, W/8, 256), "C4": (B, H/16, W/16, 512), "C5": (B, H/32, W/32, 1024)},
+        sides rounded up, channels times `config.width`.
+    """
+    maps = _trunk(image, config)
+    found = {level: maps[name] for name, level in LEVELS.items()}
+    return {f"C{level}": found[f"C{level}"] for level in sorted(levels)}
+
+
+def mobilenet_ssd(image, config):
+    """The six maps SSD reads, finest first.
+
+    Args:
+        image: (B, H, W, 3) Keras tensor.
+        config: `kdet.config.MobileNet`.
+    Returns:
+        {"conv5_5": (B, H/16, W/16, 512), "conv6": (B, H/32, W/32, 1024), "conv7_1": (B, H/64, W/64,
+        512), "conv7_2": 256, "conv7_3": 256, "conv7_4": 128 channels}, every side half, rounded up.
+    """
+    maps = _trunk(image, config)
+    x = maps["conv6"]
+    found = {name: maps[name] for name in ("conv5_5", "conv6")}
+    for index, (narrow, wide) in enumerate(EXTRAS, 1):
+        name = f"conv7_{index}"
+        x = _relu_conv(x, _scaled(narrow, config), 1, f"{name}_extra1")
+        x = found[name] = _relu_conv(x, _scaled(wide, config), 3, f"{name}_extra2", strides=2)
+    return found
+
+
+def _trunk(image, config):
+    x, maps = _relu_conv(image, _scaled(32, config), 3, "conv1", strides=2), {}
+    for name, (filters, strides) in BLOCKS.items():
+        x = _relu_conv(x, None, 3, f"{name}_dw", strides)
+        x = maps[name] = _relu_conv(x, _scaled(filters, config), 1, f"{name}_sep")
+    return maps
+
+
+def _scaled(filters, config):
+    return max(1, round(filters * config.width))
+
+
+def _relu_conv(x, filters, kernel_size, name, strides=1):
+    channels = 1 if filters is None else x.shape[-1]
+    limit = (6.0 / (kernel_size**2 * channels)) ** 0.5  # the reference starts uniform here
+    start = keras.initializers.RandomUniform(-limit, limit)
+    x = conv_batch_norm(x, filters, kernel_size, name, f"{name}_bn", strides, initializer=start)
+    return layers.ReLU(name=f"{name}_relu")(x)
