@@ -85,8 +85,12 @@ def test_losses_and_gradients(row, detector, jit):
     # the original's own float32 sum of 1.45 million terms is 0.15% low; its terms are exact
     exact = row.manifest["train"]["tensors"]["op/sigmoid_focal_loss.0/Out"]["sum_f64"]
     assert float(terms["class"]) == pytest.approx(exact, rel=1e-4)
-    assert float(terms["class"]) == pytest.approx(row.manifest["train"]["losses"]["loss_cls"], rel=2e-3)
-    assert float(terms["box"]) == pytest.approx(row.manifest["train"]["losses"]["loss_bbox"], rel=1e-4)
+    assert float(terms["class"]) == pytest.approx(
+        row.manifest["train"]["losses"]["loss_cls"], rel=2e-3
+    )
+    assert float(terms["box"]) == pytest.approx(
+        row.manifest["train"]["losses"]["loss_bbox"], rel=1e-4
+    )
 
     names = row.manifest["grad"]["parameters_with_gradient"]
     expected = dict(zip(names, numbers["grad/l2norm"]))
