@@ -13,10 +13,11 @@ def main(recipe, argv=None):
         argv: arguments after the program's name; None takes the command line's. `--help` lists
             them.
     Exit codes: 0 done; 1 the loss is not finite; 2 wrong arguments, files or settings; 3 another
-    worker was lost (start the same command with --resume on every worker).
+    worker was lost; 130 stopped by a signal. After 3 and 130 the same command with --resume, on
+    every worker, goes on.
     """
     import sys
 
-    from kdet.train.run import run
+    from kdet.train.command import run
 
     sys.exit(run(recipe, sys.argv[1:] if argv is None else list(argv)))

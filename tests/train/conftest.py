@@ -1,4 +1,4 @@
-"""Makes `fake_family` importable in this folder and runs it in processes of its own."""
+"""Runs `fake_family` (tests/support) in processes of its own."""
 
 import json
 import os
@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+FAMILY = Path(__file__).parents[1] / "support" / "fake_family.py"
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +19,7 @@ def in_process():
     def run(out, jobs, replicas=0, env=None, wait=True):
         text = json.dumps({"out": str(out), "replicas": replicas, "jobs": jobs})
         process = subprocess.Popen(
-            [sys.executable, str(HERE / "fake_family.py"), text],
+            [sys.executable, str(FAMILY), text],
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", **(env or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,0 +1,93 @@
+"""The training command's arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from absl import flags
+
+from kdet.config import ConfigError
+
+USAGE = """%s: trains this recipe. Without --data it learns the built-in drawn data set in minutes.
+
+usage: python %s [--data DIR] --out DIR [flags] [schedule.batch=4 data.flip=0 ...]
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was said on the command line; see `--help` for the meaning of each field."""
+
+    data: str | None
+    out: str
+    steps: int | None
+    batch: int | None
+    init: str
+    resume: bool
+    replicas: int
+    precision: str
+    jit: str
+    seed: int
+    eval_every: int | None
+    checkpoint_every: int
+    log_every: int
+    deterministic: bool
+    overrides: tuple[str, ...] = ()
+
+
+def _flags():
+    values = flags.FlagValues()
+
+    def define(kind, name, default, text, **more):
+        kind(name, default, text, flag_values=values, **more)
+
+    text, whole, yes = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_boolean
+
+    def choice(name, default, text, options):
+        flags.DEFINE_enum(name, default, options, text, flag_values=values)
+
+    define(text, "data", None, "converted data set: a folder, or the parent of train/ and val/")
+    define(text, "out", None, "folder of the run: checkpoints, log, pictures, export")
+    define(whole, "steps", None, "stop after this many steps; the schedule stays", lower_bound=1)
+    define(whole, "batch", None, "images per step, all replicas together", lower_bound=1)
+    define(text, "init", "none", "none, or a kdet checkpoint whose weights to start from")
+    define(yes, "resume", False, "go on from the last checkpoint in --out")
+    define(whole, "replicas", 0, "devices to use; 0: every GPU, or one CPU", lower_bound=0)
+    choice("precision", "fp32", "arithmetic", ["fp32", "bf16", "fp16"])
+    choice("jit", "auto", "compile the step with XLA", ["auto", "on", "off"])
+    define(whole, "seed", 0, "of weights, order and augmentation", lower_bound=0)
+    define(whole, "eval_every", None, "steps between evaluations; 0: none at all; default: 5 a run")
+    define(whole, "checkpoint_every", 500, "steps between checkpoints", lower_bound=1)
+    define(whole, "log_every", 20, "steps between lines of the log", lower_bound=1)
+    # CPUs repeat themselves to the last bit without it, at about half the time per step.
+    define(yes, "deterministic", False, "on GPUs: repeatable to the last bit, but slower")
+    define(yes, "help", False, "show this text")
+    return values
+
+
+def parse(name: str, argv) -> Options | None:
+    """The options in `argv`, or None after `--help` was answered.
+
+    Args:
+        name: of the recipe, for the help text.
+        argv: arguments without the program's name; `key=value` ones are overrides.
+    Raises:
+        ConfigError: an unknown flag, a value out of range, no --out, flags that exclude each other.
+    """
+    values = _flags()
+    try:
+        _, *overrides = values([name, *argv])
+    except flags.Error as error:
+        raise ConfigError(" ".join(str(error).split())) from None
+    if values.help:
+        script = f"recipes/{name}.py"
+        print(USAGE % (name, script) + values.get_help())
+        return None
+    if not values.out:
+        raise ConfigError("--out is missing: the folder of the run, e.g. --out runs/demo")
+    if values.resume and values.init != "none":
+        raise ConfigError("--resume goes on with its own weights: leave --init out")
+    if values.eval_every is not None and values.eval_every < 0:
+        raise ConfigError(f"--eval_every must be at least 0, got {values.eval_every}")
+    fields = {k: values[k].value for k in Options.__dataclass_fields__ if k != "overrides"}
+    return Options(**fields, overrides=tuple(overrides))

@@ -1,0 +1,249 @@
+"""One run of the training command: data, detector, trainer, evaluations and files put together."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from kdet.config import ConfigError, Recipe
+from kdet.data import DataError, Records, train_batches
+from kdet.evaluate.run import evaluate, format_table
+from kdet.evaluate.truth import EvaluationError
+from kdet.export import export
+from kdet.losses import losses, targets
+from kdet.models import build
+from kdet.models.zoo import checkpoint_of
+from kdet.train import checkpoint, pictures, replicas
+from kdet.train.options import Options
+from kdet.train.progress import Progress
+from kdet.train.schedule import describe
+from kdet.train.stop import stop_on_signal
+from kdet.train.trainer import Trainer, set_precision
+from kdet.weights.archive import ArchiveError
+
+EXPECTED = (ConfigError, DataError, EvaluationError, ArchiveError)
+DRAWN = {"train": (600, 1), "val": (100, 2)}  # images and seed of the built-in data set
+BANNER = """
+  No --data given: training on the built-in drawn data set (shapes on painted grounds) with a
+  small canvas and a short schedule. It shows that everything works; its AP says nothing of COCO.
+"""
+
+
+class LostWorker(RuntimeError):
+    """Another worker stopped answering."""
+
+
+def train(recipe: Recipe, options: Options) -> bool:
+    """Trains, evaluates and exports into `options.out`.
+
+    Returns:
+        Whether it came to the end; False after SIGINT or SIGTERM (the state is stored).
+    Raises:
+        NotFinite, LostWorker, or one of EXPECTED: all with one-line texts.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise ConfigError(f"training needs KERAS_BACKEND=tensorflow, got {keras.backend.backend()}")
+    strategy = replicas.make_strategy(options.replicas)  # before any other use of TensorFlow
+    if options.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    set_precision(options.precision)
+    keras.utils.set_random_seed(options.seed)
+    session = None
+    try:
+        session = Session(recipe, options, strategy)
+        return session.run()
+    except replicas.LOST_PEER as error:
+        if replicas.worker(strategy)[1] == 1:
+            raise
+        step = session.trainer.step if session else 0
+        last = Path(options.out) / "last.npz"
+        again = (
+            f"last checkpoint {last}; start the same command with --resume on every worker"
+            if last.exists()
+            else "there is no checkpoint yet; start the same command again on every worker"
+        )
+        reason = " ".join(error.message.split())[:160]
+        raise LostWorker(f"lost another worker at step {step}; {again} ({reason})") from None
+
+
+class Session:
+    """What a run holds. Only the chief (worker 0) writes and evaluates."""
+
+    def __init__(self, recipe: Recipe, options: Options, strategy):
+        self.options, self.strategy, self.out = options, strategy, Path(options.out)
+        self.best, self.progress = None, None
+        self.shard = replicas.worker(strategy)
+        self.chief = self.shard[0] == 0
+        self._check_out()
+        replicas.check_batch(recipe.schedule.batch, strategy)
+        self.records, self.val = self._open_data(recipe)
+        labels = self.records.labels
+        recipe = replace(recipe, model=replace(recipe.model, num_classes=len(labels)))
+        self.recipe, self.until = recipe, options.steps or recipe.schedule.steps
+        with strategy.scope():
+            self.detector = build(recipe.model, recipe.data, labels)
+        self.trainer = Trainer(
+            self.detector.network,
+            lambda batch: targets(recipe.model, batch),
+            lambda raw, wanted, counts: losses(recipe.model, raw, wanted, counts),
+            recipe.schedule,
+            recipe.optimizer,
+            strategy,
+            jit=options.jit,
+            precision=options.precision,
+        )
+        self.about = checkpoint.describe_run(recipe, labels, options.seed, options.precision)
+        self._start()
+
+    def run(self) -> bool:
+        """Trains from `trainer.step` to the end; see `train`."""
+        trainer, options = self.trainer, self.options
+        if self.chief:
+            self.progress = Progress(self.out, trainer.step, self.until, options.log_every)
+        try:
+            with stop_on_signal() as stop:
+                for report in trainer.train(self._batches(), self.until):
+                    if self.chief:
+                        self._after(report)
+                    if stop.asked:
+                        self._save()
+                        self._say(f"stopped after {trainer.step} steps; --resume goes on from here")
+                        return False
+            if self.chief:
+                self._finish()
+        finally:
+            if self.progress:
+                self.progress.close()
+        return True
+
+    def _check_out(self):
+        last = self.out / "last.npz"
+        if not self.options.resume and last.exists():
+            raise ConfigError(
+                f"{last} exists: add --resume to go on with it, or choose another --out"
+            )
+        if self.chief:
+            self.out.mkdir(parents=True, exist_ok=True)
+
+    def _open_data(self, recipe):
+        folder = self.options.data
+        if folder is None:
+            folder = self.out / "data"
+            self._say(BANNER)
+            if self.chief:
+                _draw(folder, recipe.data)
+        replicas.check_agreement(self.strategy, self.options.seed, "--seed")  # and wait for it
+        records = Records.open(folder, "train")
+        alone = Path(folder) / "val" / "dataset.json"
+        if records.folder == Path(folder) or not alone.is_file():
+            self._say(f"{folder} has no val/: nothing is evaluated")
+            return records, None
+        val = Records.open(folder, "val")
+        if val.labels != records.labels:
+            raise DataError(f"{folder}: train/ and val/ have different label maps")
+        return records, val
+
+    def _start(self):
+        """Weights of a checkpoint where asked for; says what is about to happen."""
+        options, trainer = self.options, self.trainer
+        if options.resume:
+            self.best = checkpoint.restore(self.out / "last.npz", trainer, self.about)
+            self._say(f"going on after {trainer.step} steps")
+        elif options.init != "none":
+            self._initialise(options.init)
+        number = checkpoint.checksum(trainer.network) + trainer.step
+        replicas.check_agreement(self.strategy, number, "the first weights")
+        count = self.strategy.num_replicas_in_sync
+        self._say(
+            f"{self.recipe.name}: {len(self.records)} images, {len(self.detector.labels)} classes, "
+            f"{self.until} steps, {count} replica{'s' * (count > 1)}, {options.precision}, "
+            f"XLA {'on' if trainer.jit else 'off'} ({trainer.jit_reason})"
+        )
+        self._say(describe(self.recipe.schedule))
+
+    def _initialise(self, name):
+        if not Path(name).exists():
+            raise ConfigError(
+                f"--init takes none or a kdet checkpoint, and {name!r} is no file; published "
+                "weights cannot be loaded by name yet"
+            )
+        fresh = checkpoint.initialise(
+            checkpoint_of(name), self.detector.network, self.detector.labels
+        )
+        self._say(f"weights of {name}, all but {', '.join(fresh) or 'none'}")
+
+    def _batches(self):
+        start = self.trainer.step
+        dataset = train_batches(
+            self.records,
+            self.recipe.data,
+            self.recipe.schedule.batch,
+            self.until,
+            self.options.seed,
+            start_step=start,
+            shard=self.shard,
+        )
+        batches = iter(self.records.iterate(dataset))
+        if start or not self.chief or self.until == 0:
+            return batches
+        first = next(batches)
+        sheet = pictures.training_sheet(first, self.recipe.data, self.detector.labels)
+        self.progress.picture(0, "training", sheet)
+        return itertools.chain([first], batches)
+
+    def _after(self, report):
+        self.progress.update(report)
+        if not report.applied:
+            scale = self.trainer.loss_scale.value
+            self._say(f"step {report.step}: float16 overflow, skipped; loss scale {scale:g}")
+        step, every = self.trainer.step, self.options.eval_every
+        every = -(-self.until // 5) if every is None else every
+        if self.val and every and (step % every == 0 or step == self.until):
+            self._evaluate()
+        elif step % self.options.checkpoint_every and step != self.until:
+            return
+        self._save()
+
+    def _evaluate(self):
+        step, recipe = self.trainer.step, self.recipe
+        voc = recipe.data.dataset == "voc"
+        batch = min(recipe.schedule.batch, 8)
+        metrics = evaluate(self.detector, self.val, recipe.data, batch, "voc" if voc else "coco")
+        value = metrics["mAP_11point" if voc else "AP"]
+        self.progress.write(step, {"eval": {k: v for k, v in metrics.items() if k != "per_class"}})
+        self._say(f"after {step} steps\n{format_table(metrics)}")
+        sheet = pictures.prediction_sheet(self.detector, self.val)
+        self.progress.picture(step, "predictions", sheet)
+        if self.best is None or value > self.best:
+            self.best = value
+            checkpoint.save(self.out / "best.npz", self.trainer, self.about, value)
+
+    def _save(self):
+        if self.chief:
+            checkpoint.save(self.out / "last.npz", self.trainer, self.about, self.best)
+
+    def _finish(self):
+        folder = export(self.detector, self.out / "saved_model")
+        self._say(f"checkpoints, log.jsonl and pictures in {self.out}; SavedModel in {folder}")
+
+    def _say(self, text):
+        if self.chief:
+            (self.progress.say if self.progress else _print)(text)
+
+
+def _print(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def _draw(folder, data):
+    from kdet.data.drawn import make_drawn
+
+    for split, (images, seed) in DRAWN.items():
+        if not (folder / split / "dataset.json").is_file():
+            side = (data.short_side, data.short_side)
+            make_drawn(folder / split, images, seed, side, masks=False)
