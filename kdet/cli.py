@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 
 def main(arguments=None) -> int:
     """The `kdet` command. Returns the exit code: 0, or 1 after a one-line error."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong is raised, too
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["evaluate"]:
         from kdet.evaluate.__main__ import main as evaluate
@@ -44,6 +46,7 @@ def _parser():
     export.set_defaults(run=_export)
 
     zoo = commands.add_parser("zoo", help="list the rows")
+    zoo.add_argument("--markdown", action="store_true", help="as the table of the README")
     zoo.set_defaults(run=_zoo)
 
     commands.add_parser("evaluate", help="metrics of a run; see kdet evaluate --help")
@@ -82,9 +85,24 @@ def _export(flags):
 def _zoo(flags):
     from kdet import models
 
+    if flags.markdown:
+        print(zoo_table())
+        return
     for name in models.names():
         reference = models.recipe(name).reference
         print(name.ljust(36), ", ".join(f"{k} {v}" for k, v in reference.items()))
+
+
+def zoo_table() -> str:
+    """The zoo as Markdown: the reference's published numbers, and ours where measured."""
+    from kdet import models
+
+    lines = ["| recipe | reference | ours |", "|---|---|---|"]
+    for name in models.names():
+        reference = models.recipe(name).reference
+        said = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in reference.items())
+        lines.append(f"| [`{name}`](recipes/{name}.py) | {said} | |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ def main(arguments=None) -> int:
     Writes `detections.json`, COCO result rows in the source's category ids, and `metrics.json`
     beside the checkpoint (or into --out). Returns the exit code: 0, or 1 after a one-line error.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     flags = _parser().parse_args(arguments)
     from kdet import models
     from kdet.config import ConfigError
