@@ -44,7 +44,8 @@ class Problem(NamedTuple):
     message: str
 
     def __str__(self):
-        return ": ".join(part for part in self if part)
+        text = ": ".join(part for part in self if part)
+        return " ".join(text.split())  # file names may hold line breaks
 
 
 @dataclass(frozen=True)
