@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
+
+from kdet.quiet import import_tensorflow
 
 
 def main(arguments=None) -> int:
     """The `kdet` command. Returns the exit code: 0, or 1 after a one-line error."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong is raised, too
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["evaluate"]:
         from kdet.evaluate.__main__ import main as evaluate
 
         return evaluate(arguments[1:])
     flags = _parser().parse_args(arguments)
+    import_tensorflow()
     from kdet.config import ConfigError
     from kdet.data.errors import DataError
     from kdet.weights.archive import ArchiveError

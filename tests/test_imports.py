@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "detections": "config draw",
     "ops": "",
     "runtime": "",
+    "quiet": "",
     "_register": "",
     "layers": "ops",
     "backbones": "config layers",
@@ -22,11 +23,11 @@ MAY_IMPORT = {
     "losses": "config ops",
     "weights": "config overrides",
     "data": "config draw",
-    "evaluate": "config data detections models weights",
+    "evaluate": "config data detections models quiet weights",
     "predict": "config data detections",
     "export": "config data models",
-    "train": "config overrides ops data draw evaluate export losses models weights detections",
-    "cli": "config data draw evaluate export models predict weights",
+    "train": "config overrides ops data draw evaluate export losses models quiet weights",
+    "cli": "config data draw evaluate export models predict quiet weights",
 }
 BACKEND_FREE = ("ops", "layers", "backbones", "models", "losses", "config", "weights")
 

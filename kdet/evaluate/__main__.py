@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
+
+from kdet.quiet import import_tensorflow
 
 
 def main(arguments=None) -> int:
@@ -14,8 +15,8 @@ def main(arguments=None) -> int:
     Writes `detections.json`, COCO result rows in the source's category ids, and `metrics.json`
     beside the checkpoint (or into --out). Returns the exit code: 0, or 1 after a one-line error.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     flags = _parser().parse_args(arguments)
+    import_tensorflow()
     from kdet import models
     from kdet.config import ConfigError
     from kdet.data.errors import DataError
