@@ -5,8 +5,11 @@ import importlib
 _HOME = {
     "DataError": "errors",
     "Records": "records",
+    "convert_coco": "coco",
+    "convert_voc": "voc",
     "eval_batches": "pipelines",
     "image_batch": "pipelines",
+    "make_drawn": "drawn",
     "prepare": "pipelines",
     "train_batches": "pipelines",
 }

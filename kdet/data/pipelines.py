@@ -97,17 +97,19 @@ def prepare(image, data: Data, canvas=None) -> dict:
     Raises:
         tf.errors.InvalidArgumentError: the image fits on no canvas.
     """
-    image = tf.convert_to_tensor(image, tf.uint8)
-    height, width = tf.shape(image)[0], tf.shape(image)[1]
-    if canvas is None:
-        _, high, wide = fit(height, width, data, xp=tf)
-        index = canvas_index(high, wide, data.canvas_sizes(), xp=tf)
-        fits = tf.debugging.Assert(index >= 0, ["no canvas holds an image of", height, width])
-        with tf.control_dependencies([fits]):
-            canvas = tf.gather(tf.constant(data.canvas_sizes(), tf.int32), index)
-    example = {"image": image, "original_size": tf.stack([height, width])}
-    parts = (transforms.normalise(data), transforms.resize(data, canvas))
-    return _batch_keys(transforms.chain(*parts)(example))
+    # On the host wherever it is called, so that prediction, evaluation and export agree bit by bit.
+    with tf.device("CPU:0"):
+        image = tf.convert_to_tensor(image, tf.uint8)
+        height, width = tf.shape(image)[0], tf.shape(image)[1]
+        if canvas is None:
+            _, high, wide = fit(height, width, data, xp=tf)
+            index = canvas_index(high, wide, data.canvas_sizes(), xp=tf)
+            fits = tf.debugging.Assert(index >= 0, ["no canvas holds an image of", height, width])
+            with tf.control_dependencies([fits]):
+                canvas = tf.gather(tf.constant(data.canvas_sizes(), tf.int32), index)
+        example = {"image": image, "original_size": tf.stack([height, width])}
+        parts = (transforms.normalise(data), transforms.resize(data, canvas))
+        return _batch_keys(transforms.chain(*parts)(example))
 
 
 def image_batch(images, data: Data) -> dict:

@@ -1,6 +1,8 @@
 """Batches for training and evaluation: shapes, order, resuming, sharing, one preparation."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -50,7 +52,7 @@ def test_a_training_batch_is_what_the_schema_says(records):
         "labels": ((BATCH, 4), tf.int32),
         "valid": ((BATCH, 4), tf.bool),
     }
-    assert int(dataset.cardinality()) == STEPS
+    assert int(dataset.cardinality()) == STEPS and dataset.options().deterministic
     canvases = DATA.canvas_sizes()
     plan, canvas = batch_plan(records.sizes, canvases, DATA, BATCH, STEPS, SEED)
     found = batches(dataset)
@@ -195,3 +197,13 @@ def test_coco_images_from_shards_equal_the_files(shared, tmp_path, write_folder,
     for batch in batches(eval_batches(records, data, 1)):
         image = images[int(batch["image_id"][0]) - 100]
         np.testing.assert_array_equal(batch["image"][0], prepare(image, data)["image"])
+
+
+def test_the_package_names_its_parts_without_loading_tensorflow():
+    import kdet.data
+
+    assert all(hasattr(kdet.data, name) for name in kdet.data.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'shards_of'"):
+        _ = kdet.data.shards_of
+    code = "import sys, kdet.data; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
