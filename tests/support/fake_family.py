@@ -6,11 +6,14 @@ own, because replicas and workers must be set up before TensorFlow touches a dev
 
 import json
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from kdet.config import Optimizer, Schedule
+from kdet.train import checkpoint
 from kdet.train.trainer import Trainer
 
 CANVASES = ((16, 24), (24, 16))
@@ -92,8 +95,6 @@ def batches(start=0, shard=(0, 1), **kind):
 
 
 def trainer(strategy, norm="none", clip=0.0, jit="off", precision="fp32", size=4, **parts):
-    from dataclasses import replace
-
     with strategy.scope():
         net = network(norm)
     return Trainer(
@@ -119,20 +120,30 @@ def snapshot(made, strategy):
     }
 
 
-def job(strategy, steps=10, poison=None, shard=(0, 1), **kind):
-    """Trains and returns (arrays, report): JSON-ready losses, norms and the error if any."""
+ABOUT = {"seed": 0}
+
+
+def job(strategy, steps=10, poison=None, shard=(0, 1), file=None, **kind):
+    """Trains and returns (arrays, report): JSON-ready losses, norms and the error if any.
+
+    With `file`, goes on from that checkpoint where it exists and rewrites it after every step.
+    """
     made = trainer(strategy, **kind)
-    seen, error = [], None
+    if file and Path(file).exists():
+        checkpoint.restore(file, made, ABOUT)
+    first, seen, error = made.step, [], None
     before = snapshot(made, strategy)
     try:
-        for report in made.train(batches(shard=shard, poison=poison), steps):
+        for report in made.train(batches(first, shard=shard, poison=poison), steps):
             seen.append({**report.losses, "norm": report.norm, "rate": report.rate})
             before = snapshot(made, strategy)
+            if file and shard[0] == 0:
+                checkpoint.save(file, made, ABOUT)
     except Exception as stopped:  # the tests look at its type and text
         error = f"{type(stopped).__name__}: {stopped}"
     after = snapshot(made, strategy)
     untouched = all(np.array_equal(before[k], after[k], equal_nan=True) for k in after)
-    report = {"seen": seen, "error": error, "untouched": untouched, "jit": made.jit_reason}
+    report = {"first": first, "seen": seen, "error": error, "untouched": untouched}
     return after, {**report, "compilations": made.train_step.compilations}
 
 
