@@ -11,6 +11,7 @@ import typing
 from dataclasses import replace
 
 from kdet.config import (
+    RCNN,
     SSD,
     ConfigError,
     DarkNet,
@@ -26,7 +27,8 @@ from kdet.config import (
 )
 
 STORED = (
-    Recipe, RetinaNet, YOLOv3, SSD, ResNet, DarkNet, MobileNet, Data, Schedule, Optimizer, LabelMap,
+    Recipe, RetinaNet, RCNN, YOLOv3, SSD, ResNet, DarkNet, MobileNet, Data, Schedule, Optimizer,
+    LabelMap,
 )  # fmt: skip
 
 

@@ -3,11 +3,13 @@
 Layers carry the names of the original Caffe release, as the reference's checkpoints do.
 """
 
-from keras import layers
+from keras import initializers, layers
 
 from kdet.layers.conv_norm import FrozenNormConv2D, conv_batch_norm
 
-BLOCKS = {34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+BLOCKS = {34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+# SENet's checkpoints have names of their own for the branches of a block
+SENET_BRANCHES = {"_branch2a": "_x1", "_branch2b": "_x2", "_branch2c": "_x3", "_branch1": "_prj"}
 
 
 def resnet(image, config, levels=(2, 3, 4, 5)):
@@ -35,7 +37,10 @@ def stage(x, config, number):
     for index in range(count):
         # the Caffe release ran out of letters in the long stage: 4a, 4b1 .. 4b22
         letter = f"b{index}" if index and count > 10 else chr(ord("a") + index)
-        x = block(x, config, number, f"res{number}{letter}", first=index == 0)
+        name = f"res{number}{letter}"
+        if config.squeeze_excite:
+            name = f"conv{number + 2}_{index + 1}"
+        x = block(x, config, number, name, first=index == 0)
     return x
 
 
@@ -58,6 +63,9 @@ def conv_norm(x, config, filters, kernel_size, name, norm_name, number, strides=
 def _stem(x, config):
     if config.variant == "b":
         x = conv_norm(x, config, 64, 7, "conv1", "bn_conv1", 1, 2)
+    elif config.squeeze_excite:
+        for index, (filters, strides) in enumerate(((64, 2), (64, 1), (128, 1)), 1):
+            x = conv_norm(x, config, filters, 3, f"stem_{index}", f"stem_{index}_bn", 1, strides)
     else:
         for index, (filters, strides) in enumerate(((32, 2), (32, 1), (64, 1)), 1):
             name = f"conv1_{index}"
@@ -89,6 +97,9 @@ def _bottleneck(x, config, number, name, first):
 
     def conv(x, filters, kernel_size, branch, strides=1, act=None):
         norm = name.replace("res", "bn", 1) + branch
+        if config.squeeze_excite:
+            branch = SENET_BRANCHES[branch]
+            norm = f"{name}{branch}_bn"
         return conv_norm(x, config, filters, kernel_size, name + branch, norm, number, strides, act)
 
     shortcut = x
@@ -101,5 +112,28 @@ def _bottleneck(x, config, number, name, first):
     x = conv(x, width, 1, "_branch2a", act="relu")
     x = conv(x, width, 3, "_branch2b", strides, act="relu")
     x = conv(x, filters, 1, "_branch2c")
+    if config.squeeze_excite:
+        x = _squeeze_excite(x, name.replace("conv", "fc"), trainable=number > config.freeze_at)
     x = layers.Add(name=f"{name}_sum")([shortcut, x])
     return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def _squeeze_excite(x, name, trainable):
+    """Scales every channel by what the whole map says (Hu et al. 2017); reduction 16."""
+    channels, weights = (
+        x.shape[-1],
+        layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x),
+    )
+    for suffix, units, activation in (
+        ("sqz", channels // 16, "relu"),
+        ("exc", channels, "sigmoid"),
+    ):
+        limit = weights.shape[-1] ** -0.5
+        weights = layers.Dense(
+            units,
+            activation,
+            kernel_initializer=initializers.RandomUniform(-limit, limit),
+            trainable=trainable,
+            name=f"{name}_{suffix}",
+        )(weights)
+    return layers.Multiply(name=f"{name}_scale")([x, weights])

@@ -8,7 +8,21 @@ batch size changes nothing else.
 from kdet.config.data import Data, coco
 from kdet.config.errors import ConfigError
 from kdet.config.labels import LabelMap
-from kdet.config.models import R50, R101, SSD, DarkNet, MobileNet, ResNet, RetinaNet, YOLOv3
+from kdet.config.models import (
+    R50,
+    R50_VD,
+    R101,
+    R101_VD,
+    SE154_VD,
+    SSD,
+    X101_VD_64X4D,
+    DarkNet,
+    MobileNet,
+    ResNet,
+    RetinaNet,
+    YOLOv3,
+)
+from kdet.config.rcnn import RCNN, c4
 from kdet.config.recipe import Model, Recipe, drawn
 from kdet.config.training import DETECTRON_RULES, Optimizer, Rule, Schedule, detectron
 
@@ -16,7 +30,12 @@ __all__ = [
     "DETECTRON_RULES",
     "R50",
     "R101",
+    "R101_VD",
+    "R50_VD",
+    "RCNN",
+    "SE154_VD",
     "SSD",
+    "X101_VD_64X4D",
     "ConfigError",
     "DarkNet",
     "Data",
@@ -30,6 +49,7 @@ __all__ = [
     "Rule",
     "Schedule",
     "YOLOv3",
+    "c4",
     "coco",
     "detectron",
     "drawn",

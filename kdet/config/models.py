@@ -22,12 +22,15 @@ class ResNet:
     freeze_at: int = 2  # stages 1..freeze_at get no gradient
 
     def __post_init__(self):
-        one_of(self, "depth", (34, 50, 101))
+        one_of(self, "depth", (34, 50, 101, 152))
         one_of(self, "variant", ("b", "d"))
         one_of(self, "norm", ("frozen", "batch"))
 
 
 R50, R101 = ResNet(50), ResNet(101)
+R50_VD, R101_VD = ResNet(50, "d"), ResNet(101, "d")
+X101_VD_64X4D = ResNet(101, "d", groups=64, group_width=4)
+SE154_VD = ResNet(152, "d", groups=64, group_width=4, squeeze_excite=True)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class RetinaNet:
     num_classes: int = 80
     width: int = 256  # channels of the pyramid and the towers
     depth: int = 4  # convolutions per tower
+    tower_stddev: float = 0.01  # of the towers' first weights
     foreground_iou: float = 0.5
     background_iou: float = 0.4
     focal_alpha: float = 0.25

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 
 from kdet.config.data import Data
 from kdet.config.models import SSD, ResNet, RetinaNet, YOLOv3
+from kdet.config.rcnn import RCNN
 from kdet.config.training import Optimizer, Schedule
 
-Model = RetinaNet | YOLOv3 | SSD
+Model = RetinaNet | RCNN | YOLOv3 | SSD
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ def drawn(recipe: Recipe) -> Recipe:
     model = recipe.model
     if isinstance(model.backbone, ResNet):
         model = replace(model, backbone=replace(model.backbone, norm="batch", freeze_at=0))
+    if isinstance(model, RetinaNet):
+        # He's: with nothing trained before, the signal must get through the towers
+        model = replace(model, tower_stddev=0.03)
     data = replace(
         recipe.data, dataset="drawn", short_side=128, long_side=128, pad_to=128, canvases=()
     )

@@ -7,6 +7,8 @@ from keras import ops
 
 RETINA_RATIOS = (1.0, 2.0, 0.5)
 RETINA_STRIDES = {f"P{level}": 2**level for level in range(3, 8)}
+RPN_RATIOS = (0.5, 1.0, 2.0)
+RPN_LEVELS = {"fpn": ("P2", "P3", "P4", "P5", "P6"), "c4": ("C4",)}
 
 
 def _round(value):
@@ -78,5 +80,32 @@ def retina_pyramid(canvas):
         [
             retina_grid(math.ceil(canvas[0] / stride), math.ceil(canvas[1] / stride), stride)
             for stride in RETINA_STRIDES.values()
+        ]
+    )
+
+
+def rpn_grid(height, width, level):
+    """The region proposal network's anchors on one map; see `grid`.
+
+    A pyramid level "P2" to "P6" has one size, 8 strides; the single map "C4" has five.
+    """
+    stride = 2 ** int(level[1:])
+    sizes = (8 * stride,) if level.startswith("P") else (32, 64, 128, 256, 512)
+    return grid(height, width, stride, cell(stride, sizes, RPN_RATIOS))
+
+
+def rpn_pyramid(canvas, neck):
+    """All anchors of the region proposal network, level by level.
+
+    Args:
+        canvas: (h, w) ints.
+        neck: "fpn" or "c4".
+    Returns:
+        (A, 4) float32.
+    """
+    return ops.concatenate(
+        [
+            rpn_grid(*(-(-side // 2 ** int(level[1:])) for side in canvas), level)
+            for level in RPN_LEVELS[neck]
         ]
     )

@@ -1,0 +1,182 @@
+"""Faster, Mask and Cascade R-CNN, on a pyramid or on one map (Ren et al. 2015 and after)."""
+
+import keras
+from keras import ops
+
+from kdet.backbones.resnet import resnet, stage
+from kdet.layers.fpn import FPN
+from kdet.layers.roi_detections import MaskDetections, MaskRegions, RegionDetections
+from kdet.layers.roi_heads import BoxHead, EachRegion, MaskHead, RoIAlign
+from kdet.layers.roi_sampling import Refine, SampleRegions
+from kdet.layers.rpn import CanvasSize, Proposals, RPNAnchors, RPNHead
+from kdet.ops.anchors import RPN_LEVELS
+from kdet.ops.matching import IGNORED
+
+
+def network(config):
+    """The network as it is used; it owns every weight.
+
+    Args:
+        config: `kdet.config.RCNN`.
+    Returns:
+        keras.Model: {"image": (B, H, W, 3) normalised RGB, sides multiples of 32 with a pyramid,
+        "resized_size", "original_size": (B, 2)} -> {
+            "rpn": {"logits": {"P2": (B, A2), ...}, "deltas", "anchors"},
+            "valid": (B, R) which of the R regions are used,
+            "stages": {"1": {"rois": (B, R, 4) resized pixels, "logits": (B, R, K + 1),
+                "deltas": (B, R, K + 1 or 2, 4)}[, "2", "3"]},
+            "votes": {"1": (B, R, K + 1), ...} logits that make the score,
+            [with masks: "detections": of `RegionDetections`, "masks": (B, N, M, M, K + 1)]}.
+        Class 0 of logits and deltas is background.
+    """
+    inputs = {
+        "image": keras.Input((None, None, 3), name="image", dtype="float32"),
+        "resized_size": keras.Input((2,), name="resized_size", dtype="float32"),
+        "original_size": keras.Input((2,), name="original_size", dtype="float32"),
+    }
+    features = _features(inputs["image"], config)
+    layers = _layers(config)
+    raw = {"rpn": _rpn(layers, features)}
+    limit = inputs["resized_size"]
+    if config.clip_proposals == "canvas":
+        limit = CanvasSize(name="canvas_size")(inputs["image"])
+    found = _proposals(config, config.proposals_test, raw["rpn"], limit)
+    rois, raw["valid"], raw["stages"] = found["boxes"], found["valid"], {}
+    for number, (_, _, variances) in _stages(config):
+        regions = _regions(layers, features, rois)
+        raw["stages"][number] = {"rois": rois, **_judge(layers, number, regions)}
+        following = raw["stages"][number]["deltas"]
+        if number != str(len(config.stages)):
+            rois = Refine(variances, name=f"refine_{number}")(rois, following)
+    # the reference lets every head of a cascade judge the last one's regions
+    raw["votes"] = {
+        number: raw["stages"][number]["logits"]
+        if number == str(len(config.stages))
+        else _judge(layers, number, regions)["logits"]
+        for number, _ in _stages(config)
+    }
+    if config.mask:
+        sizes = inputs["resized_size"], inputs["original_size"]
+        raw["detections"] = _detections(config)(raw, inputs["image"], *sizes)
+        rois = MaskRegions(name="mask_regions")(raw["detections"]["boxes"], *sizes)
+        raw["masks"] = layers["mask_head"](_regions(layers, features, rois, "mask_align"))
+    return keras.Model(inputs, raw, name="rcnn")
+
+
+def detections(config):
+    """The layer (raw, image, resized_size, original_size) -> detections."""
+    return MaskDetections(name="mask_detections") if config.mask else _detections(config)
+
+
+def train_network(config, network):
+    """The network as it is trained: heads see regions sampled with the truth at hand.
+
+    Args:
+        config: `kdet.config.RCNN`.
+        network: of the function of that name; the layers are shared.
+    Returns:
+        keras.Model: {"image", "resized_size", "original_size", "boxes": (B, M, 4) resized pixels,
+        "labels": (B, M), "valid": (B, M)[, "sample_seed": (B,) int32 with random sampling]} -> {
+            "rpn": as in `network`,
+            "stages": {"1": {"rois": (B, S, 4), "labels": (B, S), "target": (B, S, 4), "logits",
+                "deltas"}, ...}, see `SampleRegions`,
+            [with masks: "masks": (B, F, M, M, K + 1), for the first F regions of stage "1"]}.
+    """
+    names = ("image", "resized_size", "original_size")
+    inputs = {name: network.get_layer(name).output for name in names}
+    inputs["boxes"] = keras.Input((None, 4), name="boxes", dtype="float32")
+    inputs["labels"] = keras.Input((None,), name="labels", dtype="int32")
+    inputs["valid"] = keras.Input((None,), name="valid", dtype="bool")
+    seeds = ()
+    if config.sampling == "random":
+        inputs["sample_seed"] = keras.Input((), name="sample_seed", dtype="int32")
+        seeds = (inputs["sample_seed"],)
+    truth = [inputs[n] for n in ("boxes", "labels", "valid", "resized_size", "original_size")]
+    layers = {layer.name.removesuffix("_c4"): layer for layer in network.layers}
+    levels = layers["rpn_head"].input
+    levels = levels if isinstance(levels, list) else [levels]
+    features = dict(zip(RPN_LEVELS[config.neck], levels))
+    raw = {"rpn": _rpn(layers, features), "stages": {}}
+    found = _proposals(config, config.proposals_train, raw["rpn"], inputs["resized_size"])
+    rois, used = found["boxes"], found["valid"]
+    for number, (iou, _, variances) in _stages(config):
+        later = number != "1"
+        facts = (config.roi_batch, config.roi_foreground, iou, variances, later)
+        sample = SampleRegions(*facts, name=f"sample_{number}")
+        sample = sample(rois, used, *truth, *(() if later else seeds))
+        regions = _regions(layers, features, sample["rois"])
+        raw["stages"][number] = {**sample, **_judge(layers, number, regions)}
+        if number != str(len(config.stages)):
+            refine = Refine(variances, name=f"refine_{number}")
+            rois = refine(sample["rois"], raw["stages"][number]["deltas"])
+            used = sample["labels"] > IGNORED
+    if config.mask:
+        most = config.mask_rois
+        if config.neck == "fpn":
+            regions = layers["mask_align"](features, sample["rois"][:, :most])
+        raw["masks"] = layers["mask_head"](regions[:, :most])
+    return keras.Model(inputs, raw, name="rcnn_train")
+
+
+def _features(image, config):
+    if config.neck == "c4":
+        return resnet(image, config.backbone, levels=(4,))
+    features = resnet(image, config.backbone, levels=(2, 3, 4, 5))
+    return FPN(config.width, extra="pool", name="fpn")(features)
+
+
+def _stages(config):
+    return [(str(number), stage) for number, stage in enumerate(config.stages, 1)]
+
+
+def _layers(config):
+    """Layers that the network and the train network share, by name; not yet built."""
+    fpn = config.neck == "fpn"
+    made = [
+        RPNHead(3 if fpn else 15, name="rpn_head" if fpn else "rpn_head_c4"),
+        RoIAlign(7 if fpn else 14, name="roi_align"),
+    ]
+    if not fpn:
+        x = keras.Input((14, 14, 1024))
+        trunk = keras.Model(x, stage(x, config.backbone, 5), name="stage_5")
+        made.append(EachRegion(trunk, name="region_trunk"))
+    outputs = 2 if config.cascade else config.num_classes + 1
+    for number, _ in _stages(config):
+        hidden = config.head_width if fpn else 0
+        made.append(BoxHead(config.num_classes, outputs, hidden, name=f"box_head_{number}"))
+    if config.mask:
+        made.append(RoIAlign(14, name="mask_align"))
+        depth = 4 if fpn else 0
+        made.append(MaskHead(config.num_classes, depth, config.width, name="mask_head"))
+    return {layer.name.removesuffix("_c4"): layer for layer in made}
+
+
+def _rpn(layers, features):
+    return {**layers["rpn_head"](features), "anchors": RPNAnchors(name="anchors")(features)}
+
+
+def _proposals(config, counts, rpn, limit):
+    layer = Proposals(*counts, config.proposals_nms, name="proposals")
+    return layer(rpn["logits"], rpn["deltas"], rpn["anchors"], limit)
+
+
+def _regions(layers, features, rois, align="roi_align"):
+    x = layers[align](features, rois)
+    return layers["region_trunk"](x) if "region_trunk" in layers else x
+
+
+def _judge(layers, number, regions):
+    if "region_trunk" in layers:
+        regions = ops.mean(regions, axis=(2, 3))
+    return layers[f"box_head_{number}"](regions)
+
+
+def _detections(config):
+    return RegionDetections(
+        config.stages[-1][2],
+        config.score_threshold,
+        config.pre_nms,
+        config.nms_iou,
+        config.max_detections,
+        name="detections",
+    )

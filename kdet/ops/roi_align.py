@@ -1,0 +1,147 @@
+"""RoIAlign (He et al. 2017) as the reference samples (`roi_align_op.h`): no half-pixel shift.
+
+A region starts at x1 * scale and ends at (x2 - 1) * scale, in cells whose values sit at whole
+numbers, and is at least one cell wide. Each of R x R bins averages n x n bilinear samples. Samples
+more than one cell outside the map count as 0; up to there the border's value holds.
+Results are differentiable in the features, not in the boxes.
+"""
+
+from keras import ops
+
+from kdet.ops import boxes as box_ops
+
+CHUNK = 32  # regions handled at a time by `adaptive`: bounds its memory
+
+
+def levels(boxes, lowest, highest):
+    """The pyramid level of every box (Lin et al. 2016, equation 1).
+
+    Args:
+        boxes: (..., 4) resized pixels; 224 x 224 belongs to level 4.
+        lowest, highest: limits of the answer.
+    Returns:
+        (...) int32.
+    """
+    side = ops.sqrt(box_ops.area(boxes))
+    level = ops.floor(ops.log2(side / 224 + 1e-6) + 4)
+    return ops.cast(ops.clip(level, lowest, highest), "int32")
+
+
+def pyramid(features, boxes, size, samples=2):
+    """A fixed number of samples per bin, every box on its own level.
+
+    Args:
+        features: {"P2": (B, h, w, C), ...}, strides 2^level, levels without gaps.
+        boxes: (B, N, 4) float32 resized pixels.
+        size: R.
+        samples: n, per axis.
+    Returns:
+        (B, N, R, R, C).
+    """
+    names = sorted(features)
+    first, batch = int(names[0][1:]), ops.shape(boxes)[0]
+    channels = features[names[0]].shape[-1]
+    shapes = [ops.shape(features[name])[1:3] for name in names]
+    counts = [height * width for height, width in shapes]
+    level = levels(boxes, first, first + len(names) - 1)
+    extents = _extents(boxes, 2.0 ** -ops.cast(level, "float32"))
+
+    # all levels of all images behind each other: one gather serves every box
+    flat = [ops.reshape(features[name], (batch, -1, channels)) for name in names]
+    flat = ops.reshape(ops.concatenate(flat, axis=1), (-1, channels))
+    height = _each([shape[0] for shape in shapes], level - first)
+    width = _each([shape[1] for shape in shapes], level - first)
+    start = _each([sum(counts[:i]) for i in range(len(counts))], level - first)
+    start = start + ops.arange(batch, dtype="int32")[:, None] * sum(counts)
+
+    pooled = 0.0
+    for x, x_weight in _taps(*extents[0], width, size, samples):
+        for y, y_weight in _taps(*extents[1], height, size, samples):
+            row = start[..., None] + y * width[..., None]
+            weight = y_weight[..., :, None] * x_weight[..., None, :]
+            values = ops.take(flat, row[..., :, None] + x[..., None, :], axis=0)
+            pooled = pooled + values * ops.cast(weight, values.dtype)[..., None]
+    shape = (-1, boxes.shape[1], size, samples, size, samples, channels)
+    return ops.sum(ops.reshape(pooled, shape), axis=(3, 5))
+
+
+def adaptive(features, boxes, size, stride):
+    """As many samples per bin as it covers cells: n = ceil(cells / R), per box and axis.
+
+    Interpolating and averaging is linear in each axis, so a box is two small matrices.
+
+    Args:
+        features: (B, h, w, C).
+        boxes: (B, N, 4) float32 resized pixels, no larger than the map.
+        size: R.
+        stride: pixels per cell.
+    Returns:
+        (B, N, R, R, C).
+    """
+    height, width = ops.shape(features)[1:3]
+    (x, x_length), (y, y_length) = _extents(boxes, 1.0 / stride)
+    rows = ops.cast(_averaging(y, y_length, height, size), features.dtype)
+    columns = ops.cast(_averaging(x, x_length, width, size), features.dtype)
+    channels, parts = features.shape[-1], []
+    flat = ops.reshape(features, (-1, height, width * channels))
+    for index in range(0, boxes.shape[1], CHUNK):
+        some = slice(index, index + CHUNK)
+        count = min(CHUNK, boxes.shape[1] - index)
+        tall = ops.matmul(ops.reshape(rows[:, some], (-1, count * size, height)), flat)
+        tall = ops.reshape(tall, (-1, count, size, width, channels))
+        parts.append(ops.matmul(columns[:, some, None], tall))
+    return ops.concatenate(parts, axis=1)
+
+
+def _extents(boxes, scale):
+    """((x, length), (y, length)) in cells, each (B, N)."""
+    boxes = ops.stop_gradient(boxes)
+    return [
+        (
+            boxes[..., axis] * scale,
+            ops.maximum((boxes[..., axis + 2] - 1 - boxes[..., axis]) * scale, 1.0),
+        )
+        for axis in (0, 1)
+    ]
+
+
+def _each(numbers, index):
+    return ops.take(ops.cast(ops.stack(numbers), "int32"), index)
+
+
+def _taps(start, length, count, size, samples):
+    """The two cells that every sample along one axis mixes.
+
+    Args:
+        start, length: (B, N) float32, in cells.
+        count: (B, N) int32 cells of the map along this axis.
+        size, samples: bins, and samples per bin.
+    Returns:
+        [(cell (B, N, size * samples) int32, weight of the same shape), twice].
+    """
+    step = (ops.arange(size * samples, dtype="float32") + 0.5) / samples
+    at = start[..., None] + step * (length / size)[..., None]
+    last = ops.cast(count, "float32")[..., None]
+    share = ops.where(ops.logical_and(at >= -1.0, at <= last), 1.0 / samples, 0.0)
+    at = ops.clip(at, 0.0, last - 1)
+    low = ops.floor(at)
+    high = ops.minimum(low + 1, last - 1)
+    upper = at - low
+    return [
+        (ops.cast(low, "int32"), (1 - upper) * share),
+        (ops.cast(high, "int32"), upper * share),
+    ]
+
+
+def _averaging(start, length, count, size):
+    """(B, N, size, count) float32: row k holds every cell's weight in bin k."""
+    cells = ops.cast(count, "float32")
+    samples = ops.ceil(length / size)[..., None, None]
+    most = ops.arange(-(-count // size) + 1, dtype="float32")
+    bins = ops.arange(size, dtype="float32")[:, None] + (most + 0.5) / samples
+    at = start[..., None, None] + bins * (length / size)[..., None, None]
+    inside = ops.logical_and(at >= -1.0, at <= cells)
+    share = ops.where(ops.logical_and(inside, most < samples), 1.0 / samples, 0.0)
+    at = ops.clip(at, 0.0, cells - 1)
+    distance = ops.abs(at[..., None] - ops.arange(count, dtype="float32"))
+    return ops.sum(ops.maximum(1 - distance, 0.0) * share[..., None], axis=-2)
