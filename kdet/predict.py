@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from kdet.data.errors import DataError
+from kdet.data.images import pixels_of
 from kdet.data.pipelines import image_batch
 from kdet.detections import Detections
 
@@ -65,10 +66,10 @@ def load(image):
         except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
             raise DataError(f"{image}: not a readable image: {error}") from None
     if isinstance(image, Image.Image):
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        return pixels_of(image)
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or not image.size:
         raise DataError(
             f"an image must be (H, W, 3) or (H, W) uint8; got {image.shape} {image.dtype}"
         )
-    return np.asarray(Image.fromarray(image).convert("RGB"))
+    return pixels_of(Image.fromarray(image))

@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "runtime": "",
     "quiet": "",
     "_register": "",
+    "interop": "",
     "layers": "ops",
     "backbones": "config layers",
     "models": "config overrides ops layers backbones weights runtime predict",

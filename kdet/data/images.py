@@ -155,6 +155,15 @@ def _is_plain(image, data):
     return not data.startswith(_PNG) or data[24] == 8  # bit depth in the header chunk
 
 
+def pixels_of(image) -> np.ndarray:
+    """A PIL image of any mode and orientation as upright (H, W, 3) uint8 RGB."""
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    image = _eight_bits(image)
+    if orientation in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[orientation])
+    return np.asarray(image.convert("RGB"))
+
+
 def _eight_bits(image):
     if image.mode.startswith("I"):  # 16-bit grey
         pixels = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)

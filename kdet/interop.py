@@ -1,0 +1,37 @@
+"""KerasCV's dictionaries (the optional extra `kdet[keras-cv]`) and ours.
+
+KerasCV pads boxes and classes with -1 where kdet has a separate mask. Its boxes of format "xyxy"
+mean what ours do: pixels, half-open.
+"""
+
+from __future__ import annotations
+
+from keras import ops
+
+FORMAT = "xyxy"  # for `bounding_box_format=` of KerasCV's layers and metrics
+
+
+def to_keras_cv(batch):
+    """A training batch of `kdet.data.schema` as KerasCV's layers and drawing take it.
+
+    Args:
+        batch: "image" (B, H, W, 3), "boxes" (B, M, 4), "labels" (B, M), "valid" (B, M).
+    Returns:
+        {"images": (B, H, W, 3), "bounding_boxes": {"boxes": (B, M, 4), "classes": (B, M)}} float32.
+    """
+    valid = batch["valid"]
+    classes = ops.where(valid, ops.cast(batch["labels"], "float32"), -1.0)
+    boxes = ops.where(valid[..., None], batch["boxes"], -1.0)
+    return {"images": batch["image"], "bounding_boxes": {"boxes": boxes, "classes": classes}}
+
+
+def from_keras_cv(inputs):
+    """The inverse of `to_keras_cv`: padding becomes a mask, boxes and labels of 0."""
+    boxes, classes = inputs["bounding_boxes"]["boxes"], inputs["bounding_boxes"]["classes"]
+    valid = classes >= 0
+    return {
+        "image": inputs["images"],
+        "boxes": ops.where(valid[..., None], ops.cast(boxes, "float32"), 0.0),
+        "labels": ops.cast(ops.where(valid, classes, 0), "int32"),
+        "valid": valid,
+    }
