@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import tensorflow as tf
 
 from kdet.config import ConfigError
 
-LOST_PEER = (
+_LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
     tf.errors.DeadlineExceededError,
     tf.errors.CancelledError,
-    tf.errors.InternalError,
-    tf.errors.UnknownError,
 )
 
 
@@ -77,6 +76,16 @@ def worker(strategy) -> tuple[int, int]:
 
 def _is_multi_worker(strategy):
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def lost_peer(error, strategy) -> str | None:
+    """What TensorFlow says of a worker that is gone, in one line; None for other errors."""
+    if not _is_multi_worker(strategy) or not isinstance(error, tf.errors.OpError):
+        return None
+    if not isinstance(error, _LOST) and "ollective" not in error.message:
+        return None
+    said = re.search(r"ollective ops is aborted by: (.*)", error.message)
+    return said[1] if said else type(error).__name__
 
 
 def check_batch(batch: int, strategy) -> None:

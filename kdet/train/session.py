@@ -57,8 +57,9 @@ def train(recipe: Recipe, options: Options) -> bool:
     try:
         session = Session(recipe, options, strategy)
         return session.run()
-    except replicas.LOST_PEER as error:
-        if replicas.worker(strategy)[1] == 1:
+    except tf.errors.OpError as error:
+        reason = replicas.lost_peer(error, strategy)
+        if reason is None:
             raise
         step = session.trainer.step if session else 0
         last = Path(options.out) / "last.npz"
@@ -67,7 +68,6 @@ def train(recipe: Recipe, options: Options) -> bool:
             if last.exists()
             else "there is no checkpoint yet; start the same command again on every worker"
         )
-        reason = " ".join(error.message.split())[:160]
         raise LostWorker(f"lost another worker at step {step}; {again} ({reason})") from None
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kdet.config import Optimizer, Schedule
-from kdet.train import checkpoint
+from kdet.config import ConfigError, Optimizer, Schedule
+from kdet.train import checkpoint, replicas
 from kdet.train.trainer import Trainer
 
 CANVASES = ((16, 24), (24, 16))
@@ -140,18 +140,27 @@ def job(strategy, steps=10, poison=None, shard=(0, 1), file=None, **kind):
             if file and shard[0] == 0:
                 checkpoint.save(file, made, ABOUT)
     except Exception as stopped:  # the tests look at its type and text
-        error = f"{type(stopped).__name__}: {stopped}"
+        lost = replicas.lost_peer(stopped, strategy)
+        error = f"lost: {lost}" if lost else f"{type(stopped).__name__}: {stopped}"
     after = snapshot(made, strategy)
     untouched = all(np.array_equal(before[k], after[k], equal_nan=True) for k in after)
     report = {"first": first, "seen": seen, "error": error, "untouched": untouched}
+    if shard[1] > 1 and not error:
+        report["agreement"] = [disagreement(strategy, n) for n in (2**40, 2**40 + shard[0])]
     return after, {**report, "compilations": made.train_step.compilations}
+
+
+def disagreement(strategy, number):
+    try:
+        replicas.check_agreement(strategy, number, "the weights")
+    except ConfigError as error:
+        return str(error)
+    return None
 
 
 def main(text):
     """`{"out": file, "replicas": N, "jobs": {name: {...}}}`; a job's "on" is one or all."""
     import tensorflow as tf
-
-    from kdet.train import replicas
 
     asked = json.loads(text)
     strategy = replicas.make_strategy(asked.get("replicas", 0))

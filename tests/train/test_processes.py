@@ -91,7 +91,9 @@ def test_two_workers_equal_one_process(workers, tmp_path, norm):
         said, _ = process.communicate(timeout=60)
         assert process.returncode == 0, said[-3000:]
     whole, expected = fake_family.job(ALONE, norm=norm, clip=0.5)
-    (report, first), (_, second) = read(tmp_path / "w0.npz"), read(tmp_path / "w1.npz")
+    (report, first), (other, second) = read(tmp_path / "w0.npz"), read(tmp_path / "w1.npz")
+    for said in (report["agreement"], other["agreement"]):
+        assert said[0] is None and said[1].startswith("the workers disagree on the weights")
     assert report["error"] is None and len(report["seen"]) == 10
     for step, same in zip(report["seen"], expected["seen"]):
         assert step == pytest.approx(same, rel=1e-5)
@@ -107,9 +109,9 @@ def test_lost_worker_ends_the_other_and_the_run_goes_on_later(workers, tmp_path)
     chief, other = workers(job)
     wait_for_step(file, 3, [chief, other])
     other.kill()
-    chief.communicate(timeout=30)
+    chief.communicate(timeout=60)
     report, _ = read(tmp_path / "w0.npz")
-    assert report["error"].split(":")[0] in ("UnavailableError", "AbortedError", "InternalError")
+    assert report["error"].startswith("lost: ") and "\n" not in report["error"]
     until = read_archive(file)[1]["step"] + 3
     for process in workers({**job, "steps": until}):
         said, _ = process.communicate(timeout=60)
