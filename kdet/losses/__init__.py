@@ -6,9 +6,13 @@ loss of the whole batch.
 """
 
 from kdet import config as configs
-from kdet.losses import retinanet
+from kdet.losses import retinanet, ssd, yolov3
 
-FAMILIES = {configs.RetinaNet: retinanet}
+FAMILIES = {
+    configs.RetinaNet: retinanet,
+    configs.SSD: ssd,
+    configs.YOLOv3: yolov3,
+}
 
 
 def targets(config, batch):

@@ -3,9 +3,13 @@
 import keras
 
 from kdet import config as configs
-from kdet.models import retinanet
+from kdet.models import retinanet, ssd, yolov3
 
-FAMILIES = {configs.RetinaNet: retinanet}
+FAMILIES = {
+    configs.RetinaNet: retinanet,
+    configs.SSD: ssd,
+    configs.YOLOv3: yolov3,
+}
 
 
 class Detector:

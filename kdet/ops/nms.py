@@ -3,6 +3,7 @@
 from keras import ops
 
 from kdet.ops import boxes as box_ops
+from kdet.ops import select
 
 
 def suppress(boxes, scores, valid, iou_threshold, keep, classes=None, min_overlap=0.0, block=256):
@@ -11,7 +12,8 @@ def suppress(boxes, scores, valid, iou_threshold, keep, classes=None, min_overla
     Candidates are walked in sorted blocks. A block is first cleared against everything taken so
     far; inside it `taken = not (S and taken)` is iterated until it stops changing, with S the
     strictly lower triangular "overlaps an earlier box" matrix, which is the greedy result. The walk
-    ends as soon as every image has `keep` boxes, so easy images cost one block.
+    ends as soon as every image has `keep` boxes or no candidate left, so easy images cost one
+    block.
 
     Args:
         boxes: (B, N, 4) float32.
@@ -43,9 +45,11 @@ def suppress(boxes, scores, valid, iou_threshold, keep, classes=None, min_overla
         same = _rows(classes, first)[:, :, None] == _rows(classes, second)[:, None, :]
         return ops.logical_and(near, same)
 
+    most = ops.max(ops.sum(ops.cast(valid, "int32"), axis=1))  # they stand first
+
     def unfinished(step, kept, taken):
         full = ops.all(ops.sum(ops.cast(taken, "int32"), axis=1) >= keep)
-        return ops.logical_and(step < rounds, ops.logical_not(full))
+        return ops.logical_and(step * block < most, ops.logical_not(full))
 
     def walk(step, kept, taken):
         here = step * block + ops.arange(block, dtype="int32")
@@ -64,6 +68,46 @@ def suppress(boxes, scores, valid, iou_threshold, keep, classes=None, min_overla
     _, kept, taken = ops.while_loop(unfinished, walk, start, maximum_iterations=rounds)
     # an order entry may point into the padding of the last block; such entries are never taken
     return ops.where(taken, ops.take_along_axis(order, kept, axis=1), 0), taken
+
+
+def multiclass(
+    boxes, scores, score_threshold, iou_threshold, keep, per_class, pairs=4000, min_overlap=0.0
+):
+    """Greedy NMS of every class by itself, then the best detections of all classes.
+
+    Only the `pairs` best (box, class) pairs are looked at; the result is exact whenever `keep` of
+    them survive or no further pair is above the threshold.
+
+    Args:
+        boxes: (B, N, 4) float32.
+        scores: (B, N, C) float32.
+        score_threshold: scores must be above it.
+        iou_threshold, min_overlap: see `suppress`.
+        keep: detections per image.
+        per_class: boxes of one class that enter its suppression.
+        pairs: see above.
+    Returns:
+        {"boxes": (B, keep, 4), "scores": (B, keep), "labels": (B, keep) int32, "valid": (B, keep)
+        bool}, by falling score, zeros where not valid.
+    """
+    if scores.shape[1] is None or scores.shape[1] > pairs:
+        # the boxes of the best pairs are among the best boxes by their best class
+        _, index = select.top(ops.max(scores, axis=-1), pairs)
+        boxes, scores = select.rows(boxes, index), select.rows(scores, index)
+    classes = scores.shape[2]
+    flat = ops.reshape(scores, (-1, scores.shape[1] * classes))
+    scores, index = select.top(flat, pairs)
+    boxes, labels = select.rows(boxes, index // classes), index % classes
+    rank = ops.cumsum(ops.one_hot(labels, classes, dtype="int32"), axis=1)
+    rank = ops.take_along_axis(rank, labels[..., None], axis=2)[..., 0]
+    valid = ops.logical_and(scores > score_threshold, rank <= per_class)
+    index, taken = suppress(boxes, scores, valid, iou_threshold, keep, labels, min_overlap)
+    return {
+        "boxes": ops.where(taken[..., None], select.rows(boxes, index), 0.0),
+        "scores": ops.where(taken, select.rows(scores, index), 0.0),
+        "labels": ops.where(taken, select.rows(labels, index), 0),
+        "valid": taken,
+    }
 
 
 def _order(scores, valid, length):

@@ -17,14 +17,29 @@ RULES = tuple(
         (r"^retina_head/class_output/", "retnet_cls_pred_fpn3_"),
         (r"^retina_head/box_tower_(\d)/", r"retnet_bbox_conv_n\1_fpn3_"),
         (r"^retina_head/box_output/", "retnet_bbox_pred_fpn3_"),
+        *(
+            (rf"^ssd_{part}_{number}/", f"conv2d_{22 + 2 * number + second}.")
+            for number in range(6)
+            for second, part in enumerate(("box", "class"))
+        ),
+        (r"^([\w.]+\.(?:conv|bn))/", r"\1."),
         (r"^res(\w+)/(?=scale|offset)", r"bn\1_"),
         (r"^conv1/(?=scale|offset)", "bn_conv1_"),
         (r"^conv(1_\d)/(?=scale|offset)", r"bnv\1_"),
-        (r"^(res\w+|conv1(?:_\d)?)/kernel$", r"\1_weights"),
-        (r"^(bn\w+)/", r"\1_"),
+        (r"^((?:res|conv)\w+)/kernel$", r"\1_weights"),
+        (r"^(bn\w+|conv\w+_bn)/", r"\1_"),
     )
 )
+# DarkNet and YOLO's head end in `.var` where all others end in `_variance`
 SUFFIXES = {
+    ".conv.kernel": ".conv.weights",
+    ".gamma": ".scale",
+    ".beta": ".offset",
+    ".moving_mean": ".mean",
+    ".moving_variance": ".var",
+    ".kernel": ".w_0",
+    ".conv.bias": ".conv.bias",
+    ".bias": ".b_0",
     "_kernel": "_w",
     "_bias": "_b",
     "_gamma": "_scale",
@@ -50,11 +65,26 @@ def reference_name(path):
     raise KeyError(f"no reference name is known for the variable {path!r}")
 
 
-def to_reference(array):
-    """A Keras array in the reference's layout: kernels (h, w, in, out) become (out, in, h, w)."""
-    return np.transpose(array, (3, 2, 0, 1)) if array.ndim == 4 else array
+def to_reference(array, name=""):
+    """A Keras array in the reference's layout.
+
+    Kernels (h, w, in, out) become (out, in, h, w), depthwise ones (h, w, C, 1) become (C, 1, h, w).
+
+    Args:
+        array: any shape.
+        name: the reference's name, which tells depthwise kernels apart.
+    """
+    if array.ndim != 4:
+        return array
+    return np.transpose(array, (2, 3, 0, 1) if _depthwise(name) else (3, 2, 0, 1))
 
 
-def from_reference(array):
+def from_reference(array, name=""):
     """The inverse of `to_reference`."""
-    return np.transpose(array, (2, 3, 1, 0)) if array.ndim == 4 else array
+    if array.ndim != 4:
+        return array
+    return np.transpose(array, (2, 3, 0, 1) if _depthwise(name) else (2, 3, 1, 0))
+
+
+def _depthwise(name):
+    return name.endswith("_dw_weights")

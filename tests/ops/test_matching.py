@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from kdet.ops import boxes as box_ops
-from kdet.ops.matching import TIE, best_match
+from kdet.ops.matching import TIE, assign_greedily, best_match
 
 
 @pytest.fixture
@@ -31,3 +31,23 @@ def test_equals_the_full_matrix(scene, jit):
         np.testing.assert_array_equal(index[b], matrix.argmax(axis=1))
         best = matrix.max(axis=0)
         np.testing.assert_array_equal(closest[b], (best - matrix < TIE).any(axis=1))
+
+
+def test_best_match_takes_anchors_of_each_image(scene):
+    anchors, truth, valid = scene
+    own = np.stack([anchors, anchors[::-1], anchors])
+    shared, reverse = best_match(anchors, truth, valid), best_match(own, truth, valid)
+    for a, b in zip(shared, reverse):
+        np.testing.assert_array_equal(np.array(a)[1], np.array(b)[1, ::-1])
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_greedy_assignment_by_hand(jit):
+    """Box 0 takes anchor 1; box 1, whose best that was, takes anchor 2; anchor 0 joins box 0."""
+    overlap = [[0.6, 0.1, 0.0], [0.9, 0.8, 0.0], [0.4, 0.5, 0.0], [0.45, 0.3, 0.0], [0, 0, 0]]
+    overlap = tf.constant([overlap, overlap, overlap], tf.float32)
+    valid = np.array([[True] * 3, [False, True, False], [False] * 3])
+    run = tf.function(assign_greedily, jit_compile=jit)
+    found = run(overlap, tf.constant(valid), 0.5).numpy().tolist()
+    # alone, box 1 takes anchor 1 and anchor 2 joins it; box 2 touches nothing
+    assert found == [[0, 0, 1, -1, -1], [-1, 1, 1, -1, -1], [-1] * 5]

@@ -58,3 +58,32 @@ def test_fewer_candidates_than_asked_for():
     )
     assert np.array(taken)[0].tolist() == [True, True] + [False] * 6
     assert np.array(index)[0, :2].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("pairs", [900, 120])
+def test_multiclass_equals_greedy_class_by_class(jit, pairs):
+    """Below the threshold and beyond `per_class` nothing counts; 120 pairs are enough for 12."""
+    boxes, _, _ = crowd(5)
+    scores = np.random.default_rng(6).uniform(size=(2, 300, 3)).astype("float32")
+    run = tf.function(nms.multiclass, jit_compile=jit)
+    found = run(boxes, scores, 0.3, 0.5, 12, 40, pairs)
+    for b in range(2):
+        rows = []
+        for k in range(3):
+            own = scores[b, :, k]
+            valid = (own > 0.3) & (own >= np.sort(own)[-40])
+            rows += [(own[i], k, i) for i in greedy(boxes[b], own, valid, 0.5, 300, None)]
+        rows = sorted(rows, reverse=True)[:12]
+        assert found["valid"][b].numpy().all()
+        assert found["labels"][b].numpy().tolist() == [k for _, k, _ in rows]
+        np.testing.assert_array_equal(found["scores"][b], [score for score, _, _ in rows])
+        np.testing.assert_array_equal(found["boxes"][b], [boxes[b, i] for _, _, i in rows])
+
+
+def test_multiclass_keeps_no_more_than_per_class():
+    boxes = np.arange(10, dtype="float32")[None, :, None] * 20 + np.array([0, 0, 10, 10])
+    scores = np.linspace(0.9, 0.1, 10, dtype="float32")[None, :, None]
+    found = nms.multiclass(tf.constant(boxes, tf.float32), tf.constant(scores), 0.05, 0.5, 8, 3)
+    assert found["valid"].numpy().sum() == 3
+    assert not found["boxes"].numpy()[0, 3:].any()

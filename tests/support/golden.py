@@ -24,7 +24,7 @@ class Golden:
         shapes = {p["name"]: tuple(p["shape"]) for p in self.manifest["parameters"]}
         for variable in network.variables:
             name = reference_name(variable.path)
-            variable.assign(from_reference(self.rule.weight(name, shapes.pop(name))))
+            variable.assign(from_reference(self.rule.weight(name, shapes.pop(name)), name))
         assert not shapes, f"no variable took {sorted(shapes)}"
 
     def inputs(self):
@@ -46,12 +46,18 @@ class Golden:
             difference = max(np.abs(sample).max(), np.abs(first).max())
         return difference / max(abs(facts["min"]), abs(facts["max"]))
 
-    def matched(self, found, box=0.1, score=1e-4):
-        """Share of the row's detections that were found: same label, box and score close."""
-        rows, free = self.numbers["test/out/bbox"], found["valid"][0].copy()
+    def matched(self, found, box=0.1, score=1e-4, rows=None):
+        """Share of the row's detections that were found: same label, box and score close.
+
+        `rows` holds (label, score, half-open box); by default the stored ones, whose labels count
+        the background and whose corners are inclusive.
+        """
+        if rows is None:
+            rows = self.numbers["test/out/bbox"] + np.array([-1, 0, 0, 0, 1, 1], "float32")
+        free = found["valid"][0].copy()
         labels, scores, boxes = (found[k][0] for k in ("labels", "scores", "boxes"))
         for row in rows:
-            near = np.abs(boxes - row[2:] - [0, 0, 1, 1]).max(axis=1) < box
-            hits = free & near & (labels == row[0] - 1) & (np.abs(scores - row[1]) < score)
+            near = np.abs(boxes - row[2:]).max(axis=1) < box
+            hits = free & near & (labels == row[0]) & (np.abs(scores - row[1]) < score)
             free[np.flatnonzero(hits)[:1]] = False
         return (found["valid"][0].sum() - free.sum()) / len(rows)
