@@ -47,13 +47,13 @@ def stage(x, config, number):
 def conv_norm(x, config, filters, kernel_size, name, norm_name, number, strides=1, act="relu"):
     """Convolution, norm and optional activation; `number` is the stage it belongs to."""
     trainable = number > config.freeze_at
+    groups = config.groups if kernel_size == 3 and number > 1 else 1
     if config.norm == "frozen":
-        x = FrozenNormConv2D(
-            filters, kernel_size, strides, config.groups if kernel_size == 3 else 1,
-            trainable=trainable, name=name,
-        )(x)  # fmt: skip
+        layer = FrozenNormConv2D(
+            filters, kernel_size, strides, groups, trainable=trainable, name=name
+        )
+        x = layer(x)
     else:
-        groups = config.groups if kernel_size == 3 else 1
         x = conv_batch_norm(
             x, filters, kernel_size, name, norm_name, strides, groups, trainable=trainable
         )

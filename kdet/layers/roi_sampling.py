@@ -26,7 +26,7 @@ class SampleRegions(keras.layers.Layer):
     Call with rois (B, R, 4) resized pixels, valid (B, R), boxes (B, M, 4) resized pixels, labels
     and present (B, M), resized_size and original_size (B, 2), and seeds (B,) int, or None to take
     the first candidates. Returns {"rois": (B, S, 4), "labels": (B, S) int32, -1 background, -2
-    unused, "deltas": (B, S, 4)}; no gradient passes.
+    unused, "target": (B, S, 4) deltas}; no gradient passes.
     """
 
     def __init__(self, count, foreground, iou, variances, later=False, **kwargs):
@@ -61,7 +61,7 @@ class SampleRegions(keras.layers.Layer):
         labels = select.rows(ops.cast(labels, "int32"), match)
         labels = ops.where(foreground, labels, ops.where(valid, BACKGROUND, IGNORED))
         deltas = box_ops.encode(target, regions, self.variances)
-        return {"rois": rois, "labels": labels, "deltas": deltas}
+        return {"rois": rois, "labels": labels, "target": deltas}
 
     def _sample(self, foreground, background, seeds):
         """(index, is foreground, is used), each (B, S); foreground first, then background."""
@@ -97,7 +97,7 @@ class SampleRegions(keras.layers.Layer):
         return {
             "rois": keras.KerasTensor((*shape, 4), "float32"),
             "labels": keras.KerasTensor(shape, "int32"),
-            "deltas": keras.KerasTensor((*shape, 4), "float32"),
+            "target": keras.KerasTensor((*shape, 4), "float32"),
         }
 
     def get_config(self):

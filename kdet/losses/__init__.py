@@ -6,10 +6,11 @@ loss of the whole batch.
 """
 
 from kdet import config as configs
-from kdet.losses import retinanet, ssd, yolov3
+from kdet.losses import rcnn, retinanet, ssd, yolov3
 
 FAMILIES = {
     configs.RetinaNet: retinanet,
+    configs.RCNN: rcnn,
     configs.SSD: ssd,
     configs.YOLOv3: yolov3,
 }

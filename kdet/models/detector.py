@@ -3,10 +3,11 @@
 import keras
 
 from kdet import config as configs
-from kdet.models import retinanet, ssd, yolov3
+from kdet.models import rcnn, retinanet, ssd, yolov3
 
 FAMILIES = {
     configs.RetinaNet: retinanet,
+    configs.RCNN: rcnn,
     configs.SSD: ssd,
     configs.YOLOv3: yolov3,
 }
@@ -21,7 +22,7 @@ class Detector:
     "scores": (B, N) float32, "labels": (B, N) int32, "valid": (B, N) bool}`, by falling score.
 
     Attributes:
-        network: keras.Model, image -> raw outputs; owns every weight.
+        network: keras.Model, image (and its sizes) -> raw outputs; owns every weight.
         model: keras.Model, the contract above; shares the weights.
         config, data: the `kdet.config` values it was built from.
         labels: `kdet.config.LabelMap`.
@@ -46,7 +47,7 @@ class Detector:
 
     def raw(self, inputs):
         """Raw outputs of the network (a nested dict) for the same inputs."""
-        return self.network(inputs["image"], training=False)
+        return self.network(feed(self.network, inputs), training=False)
 
     def detect(self, images, threshold=0.05):
         """Finds objects in images of any kind; see `kdet.predict.detect`.
@@ -57,6 +58,13 @@ class Detector:
         from kdet.predict import detect
 
         return detect(self, images, threshold)
+
+
+def feed(network, batch):
+    """What a network eats of a batch: the image alone, or a dict of what its inputs are named."""
+    if isinstance(network.input, dict):
+        return {name: batch[name] for name in network.input}
+    return batch["image"]
 
 
 def build(config, data=None, labels=None):
@@ -86,6 +94,6 @@ def build(config, data=None, labels=None):
         "resized_size": keras.Input((2,), name="resized_size", dtype="float32"),
         "original_size": keras.Input((2,), name="original_size", dtype="float32"),
     }
-    outputs = family.detections(config)(network(inputs["image"]), *inputs.values())
+    outputs = family.detections(config)(network(feed(network, inputs)), *inputs.values())
     model = keras.Model(inputs, outputs, name="detector")
     return Detector(network, model, config, data, labels)

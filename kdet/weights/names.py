@@ -23,6 +23,33 @@ RULES = tuple(
             for second, part in enumerate(("box", "class"))
         ),
         (r"^([\w.]+\.(?:conv|bn))/", r"\1."),
+        *(
+            (rf"^rpn_head{neck}/{ours}/", f"{theirs}{suffix}_")
+            for neck, suffix in (("_c4", ""), ("", "_fpn2"))
+            for ours, theirs in (
+                ("conv", "conv_rpn"),
+                ("class_output", "rpn_cls_logits"),
+                ("box_output", "rpn_bbox_pred"),
+            )
+        ),
+        *(
+            (rf"^box_head_{stage}/{ours}/", f"{theirs}{suffix}_")
+            for stage, suffix in ((1, ""), (2, "_2"), (3, "_3"))
+            for ours, theirs in (
+                ("fc6", "fc6"),
+                ("fc7", "fc7"),
+                ("class_output", "cls_score"),
+                ("box_output", "bbox_pred"),
+            )
+        ),
+        (r"^mask_head/conv_(\d)/", r"mask_inter_feat_\1_"),
+        (r"^mask_head/upsample/", "conv5_mask_"),
+        (r"^mask_head/output/", "mask_fcn_logits_"),
+        (r"^stem_(\d)/kernel$", r"conv1_\1_weights"),
+        (r"^stem_(\d)(?:_bn)?/", r"conv1_\1_bn_"),
+        (r"^(conv\d_\d+_(?:x\d|prj))/(?=scale|offset)", r"\1_bn_"),
+        (r"^(fc\d_\d+_\w+)/kernel$", r"\1_weights"),
+        (r"^(fc\d_\d+_\w+)/bias$", r"\1_offset"),
         (r"^res(\w+)/(?=scale|offset)", r"bn\1_"),
         (r"^conv1/(?=scale|offset)", "bn_conv1_"),
         (r"^conv(1_\d)/(?=scale|offset)", r"bnv\1_"),
@@ -30,6 +57,8 @@ RULES = tuple(
         (r"^(bn\w+|conv\w+_bn)/", r"\1_"),
     )
 )
+# kernels whose input was an image, flattened
+FLATTENED = re.compile(r"^fc6(_\d)?_w$")
 # DarkNet and YOLO's head end in `.var` where all others end in `_variance`
 SUFFIXES = {
     ".conv.kernel": ".conv.weights",
@@ -69,11 +98,14 @@ def to_reference(array, name=""):
     """A Keras array in the reference's layout.
 
     Kernels (h, w, in, out) become (out, in, h, w), depthwise ones (h, w, C, 1) become (C, 1, h, w).
+    The first layer of a box head reads 7 x 7 regions flattened as (h, w, C); there as (C, h, w).
 
     Args:
         array: any shape.
         name: the reference's name, which tells depthwise kernels apart.
     """
+    if FLATTENED.match(name):
+        return array.reshape(7, 7, -1, array.shape[1]).transpose(2, 0, 1, 3).reshape(array.shape)
     if array.ndim != 4:
         return array
     return np.transpose(array, (2, 3, 0, 1) if _depthwise(name) else (3, 2, 0, 1))
@@ -81,9 +113,17 @@ def to_reference(array, name=""):
 
 def from_reference(array, name=""):
     """The inverse of `to_reference`."""
+    if FLATTENED.match(name):
+        return array.reshape(-1, 7, 7, array.shape[1]).transpose(1, 2, 0, 3).reshape(array.shape)
     if array.ndim != 4:
         return array
     return np.transpose(array, (2, 3, 0, 1) if _depthwise(name) else (2, 3, 1, 0))
+
+
+def fold(scale, offset, mean, variance, epsilon=1e-5):
+    """(scale, offset) of the frozen norm that equals a batch norm with these statistics."""
+    scale = scale / np.sqrt(variance + epsilon)
+    return scale, offset - mean * scale
 
 
 def _depthwise(name):

@@ -5,7 +5,8 @@ import json
 
 import numpy as np
 
-from kdet.weights.names import from_reference, reference_name
+from kdet.ops.boxes import rescale
+from kdet.weights.names import fold, from_reference, reference_name
 
 
 class Golden:
@@ -22,15 +23,47 @@ class Golden:
     def fill(self, network):
         """Gives the network the row's weights; every name and shape must agree."""
         shapes = {p["name"]: tuple(p["shape"]) for p in self.manifest["parameters"]}
-        for variable in network.variables:
-            name = reference_name(variable.path)
-            variable.assign(from_reference(self.rule.weight(name, shapes.pop(name)), name))
-        assert not shapes, f"no variable took {sorted(shapes)}"
+        arrays = {name: self.rule.weight(name, shape) for name, shape in shapes.items()}
+        free = set(arrays)
+        paths = {reference_name(v.path): v for v in network.variables}
+        for name in arrays:
+            norm = name.removesuffix("_mean")
+            if norm != name and name not in paths:
+                # a norm on given statistics: the network holds it folded
+                kinds = [f"{norm}_{kind}" for kind in ("scale", "offset", "mean", "variance")]
+                arrays[kinds[0]], arrays[kinds[1]] = fold(*(arrays[kind] for kind in kinds))
+                free -= set(kinds[2:])
+        for name, variable in paths.items():
+            assert name in free, f"{variable.path} wants {name}"
+            variable.assign(from_reference(arrays[name], name))
+            free.remove(name)
+        assert not free, f"no variable took {sorted(free)}"
 
     def inputs(self):
         scale = self.numbers["test/feed/im_info"][:, 2:]
         size = self.numbers["test/feed/im_shape"][:, :2]
         return {"image": self.image, "original_size": size, "resized_size": size * scale}
+
+    def train_batch(self, padding=0):
+        """The row's training image and truth as kdet feeds them, with places for more boxes."""
+        import tensorflow as tf
+
+        numbers, count = self.numbers, len(self.numbers["train/feed/gt_box"])
+        scale = numbers["train/feed/im_info"][:, [2, 2]]
+        boxes = np.zeros((1, count + padding, 4), "float32")
+        boxes[0, :count] = numbers["train/feed/gt_box"] + [0, 0, 1, 1]
+        labels = np.zeros((1, count + padding), "int32")
+        labels[0, :count] = numbers["train/feed/gt_label"][:, 0] - 1
+        size = numbers["train/feed/im_info"][:, :2]
+        batch = {
+            "image": self.image,
+            "boxes": rescale(tf.constant(boxes), scale),
+            "labels": labels,
+            "valid": np.arange(count + padding)[None] < count,
+            "resized_size": size,
+            "original_size": size / scale,
+        }
+        return {name: tf.constant(value) for name, value in batch.items()}
 
     def error(self, key, found):
         """Largest error of a joint, relative to the tensor's largest value."""
