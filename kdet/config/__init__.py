@@ -5,7 +5,7 @@ Sizes are (height, width) in pixels; lengths of a schedule are counted in images
 batch size changes nothing else.
 """
 
-from kdet.config.data import Data, coco
+from kdet.config.data import Data, coco, stretched
 from kdet.config.errors import ConfigError
 from kdet.config.labels import LabelMap
 from kdet.config.models import (
@@ -24,7 +24,17 @@ from kdet.config.models import (
 )
 from kdet.config.rcnn import RCNN, c4
 from kdet.config.recipe import Model, Recipe, drawn
-from kdet.config.training import DETECTRON_RULES, Optimizer, Rule, Schedule, detectron
+from kdet.config.training import (
+    DETECTRON_RULES,
+    SSD_RULES,
+    YOLO_RULES,
+    Optimizer,
+    Rule,
+    Schedule,
+    detectron,
+    ssd_120e,
+    yolo_270e,
+)
 
 __all__ = [
     "DETECTRON_RULES",
@@ -35,7 +45,9 @@ __all__ = [
     "RCNN",
     "SE154_VD",
     "SSD",
+    "SSD_RULES",
     "X101_VD_64X4D",
+    "YOLO_RULES",
     "ConfigError",
     "DarkNet",
     "Data",
@@ -53,4 +65,7 @@ __all__ = [
     "coco",
     "detectron",
     "drawn",
+    "ssd_120e",
+    "stretched",
+    "yolo_270e",
 ]

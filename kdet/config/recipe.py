@@ -35,11 +35,13 @@ def drawn(recipe: Recipe) -> Recipe:
     if isinstance(model, RetinaNet):
         # He's: with nothing trained before, the signal must get through the towers
         model = replace(model, tower_stddev=0.03)
+    side = 300 if isinstance(model, SSD) else 128  # SSD's six maps need their size
     data = replace(
-        recipe.data, dataset="drawn", short_side=128, long_side=128, pad_to=128, canvases=()
+        recipe.data, dataset="drawn", short_side=side, long_side=side, pad_to=128, canvases=()
     )
+    rate = 0.001 if isinstance(model, (YOLOv3, SSD)) else 0.01
     schedule = Schedule(
-        images=4800, decay=(3600, 4400), rate=0.01, batch=8, rate_batch=8, warmup=400
+        images=4800, decay=(3600, 4400), rate=rate, batch=8, rate_batch=8, warmup=400
     )
     return replace(
         recipe,

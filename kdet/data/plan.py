@@ -23,7 +23,13 @@ def fit(height, width, data: Data, xp=np):
         xp: `numpy`, or `tensorflow` to trace.
     Returns:
         scale (float64), new height and new width (int32, at least 1), of that same shape.
+    Raises:
+        DataError: `data.resize` is not "scale".
     """
+    if data.resize != "scale" or data.channels != "RGB":
+        raise DataError(
+            f"images cannot be prepared with resize={data.resize!r}, channels={data.channels!r} yet"
+        )
     real, whole = xp.float64, xp.int32
     cast = xp.cast if xp is not np else lambda x, dtype: np.asarray(x, dtype)
     height, width = cast(height, real), cast(width, real)

@@ -14,7 +14,8 @@ def learning_rate(schedule: Schedule, images: int) -> float:
     """The rate of the step that starts after `images` images.
 
     Rises linearly from `warmup_factor` of the base rate over the first `warmup` images; is
-    multiplied by `gamma` for every entry of `decay` that `images` has reached.
+    multiplied by `gamma` for every entry of `decay` that `images` has reached, or by the one of
+    `factors` that stands at the last of them.
 
     Args:
         schedule: lengths in images.
@@ -24,13 +25,17 @@ def learning_rate(schedule: Schedule, images: int) -> float:
     if images < schedule.warmup:
         start = rate * schedule.warmup_factor
         return start + (rate - start) * images / schedule.warmup
-    return rate * schedule.gamma ** sum(images >= milestone for milestone in schedule.decay)
+    passed = sum(images >= milestone for milestone in schedule.decay)
+    if schedule.factors:
+        return rate * (1.0, *schedule.factors)[passed]
+    return rate * schedule.gamma**passed
 
 
 def describe(schedule: Schedule) -> str:
     """One line for the start of a run: the resolved rate and where it comes from."""
+    factors = ", ".join(f"{f:g}" for f in schedule.factors or (schedule.gamma,))
     return (
         f"learning rate {base_rate(schedule):g} at a global batch of {schedule.batch} "
         f"({schedule.rate:g} per {schedule.rate_batch} images); warm-up over {schedule.warmup} "
-        f"images, times {schedule.gamma:g} at {', '.join(map(str, schedule.decay)) or 'no'} images"
+        f"images, times {factors} at {', '.join(map(str, schedule.decay)) or 'no'} images"
     )

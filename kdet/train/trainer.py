@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from kdet.config import ConfigError, Optimizer, Schedule
 from kdet.train import replicas
-from kdet.train.optimizer import Momentum
+from kdet.train.optimizer import make
 from kdet.train.schedule import learning_rate
 from kdet.train.step import TrainStep, resolve_jit
 
@@ -101,7 +101,7 @@ class Trainer:
         self.loss_scale = LossScale(2.0**15 if self.scaled else 1.0)
         self.jit, self.jit_reason = resolve_jit(jit, network, strategy)
         with strategy.scope():
-            self.optimizer = Momentum(network.trainable_variables, optimizer)
+            self.optimizer = make(network.trainable_variables, optimizer)
         self.train_step = TrainStep(
             network,
             targets_fn,

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdet.config import DETECTRON_RULES, Optimizer, Rule
-from kdet.train.optimizer import Momentum, rule_of
+from kdet.config import DETECTRON_RULES, ConfigError, Optimizer, Rule
+from kdet.train.optimizer import Momentum, RMSProp, make, rule_of
 
 
 def variable(value, name):
@@ -73,3 +73,39 @@ def test_first_matching_rule_wins(path, rate, decay):
         decay,
     )
     assert rule_of(path, (Rule(".", 7.0), *DETECTRON_RULES)).rate == 7.0
+
+
+def test_rmsprop_two_steps_by_hand():
+    """p = 1, rho 0.75, epsilon 0.09 inside the root, decay 0.1, rate of this variable halved.
+
+    g1 = 0.7 + 0.1 = 0.8     s1 = 0.25 * 0.64 = 0.16            p1 = 1 - 0.05 * 0.8 / 0.5 = 0.92
+    g2 = 0 + 0.092           s2 = 0.12 + 0.25 * 0.008464 = 0.122116
+                             p2 = 0.92 - 0.05 * 0.092 / sqrt(0.212116) = 0.9100122
+    With epsilon outside the root p1 would be 1 - 0.04 / 0.49 = 0.9183673.
+    """
+    p = variable(1.0, "conv/kernel")
+    config = Optimizer("rmsprop", 0.0, 0.75, 0.09, decay=0.1, rules=(Rule("kernel", 0.5),))
+    optimizer = make([p], config)
+    assert isinstance(optimizer, RMSProp)
+    seen = []
+    for gradient in (0.7, 0.0):
+        optimizer.apply([tf.constant(gradient)], tf.constant(0.1))
+        square = optimizer.slots["conv/kernel/mean_square"]
+        seen.append((float(square.numpy()), float(p.numpy())))
+    np.testing.assert_allclose(seen, [(0.16, 0.92), (0.122116, 0.9100122)], rtol=1e-6)
+
+
+def test_rmsprop_momentum_keeps_the_rate_inside_its_buffer():
+    """g = 1, s = 0.25 then 0.4375: m1 = 0.1 / 0.5 = 0.2, m2 = 0.5 * 0.2 + 0.3 / sqrt(0.4375)."""
+    p = variable(0.0, "conv/kernel")
+    optimizer = make([p], Optimizer("rmsprop", 0.5, 0.75, 0.0, decay=0.0))
+    for rate in (0.1, 0.3):
+        optimizer.apply([tf.constant(1.0)], tf.constant(rate))
+    expected = 0.1 + 0.3 / 0.4375**0.5
+    assert float(optimizer.slots["conv/kernel/momentum"].numpy()) == pytest.approx(expected)
+    assert float(p.numpy()) == pytest.approx(-0.2 - expected)
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(ConfigError, match="Optimizer.kind must be one of 'momentum', 'rmsprop'"):
+        Optimizer("adam")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdet.config import Schedule, detectron
+from kdet.config import ConfigError, Schedule, detectron
 from kdet.train.schedule import base_rate, describe, learning_rate
 
 
@@ -38,3 +38,15 @@ def test_no_warmup_and_no_decay():
     schedule = Schedule(100, (), rate=0.1, warmup=0)
     assert learning_rate(schedule, 0) == learning_rate(schedule, 99) == 0.1
     assert "no images" in describe(schedule)
+
+
+def test_explicit_factors_replace_gamma():
+    schedule = Schedule(100, (40, 80), rate=0.2, rate_batch=16, warmup=0, factors=(0.5, 0.05))
+    rates = [learning_rate(schedule, i) for i in (0, 39, 40, 79, 80, 99)]
+    assert rates == pytest.approx([0.2, 0.2, 0.1, 0.1, 0.01, 0.01])
+    assert "times 0.5, 0.05 at 40, 80 images" in describe(schedule)
+
+
+def test_factors_must_be_one_per_entry_of_decay():
+    with pytest.raises(ConfigError, match=r"one per entry of decay \(2\), got 1"):
+        Schedule(100, (40, 80), rate=0.2, factors=(0.5,))

@@ -1,0 +1,21 @@
+"""SSD 300, MobileNet-V1, VOC 2007 and 2012, 28,000 steps. Reference: VOC07 mAP 73.2 (11 points).
+
+python recipes/ssd_mobilenet_v1_voc.py --data /data/voc
+"""
+
+from kdet.config import SSD, SSD_RULES, Optimizer, Recipe, ssd_120e, stretched
+
+grey = {"mean": (0.5,) * 3, "std": (127.502231 / 255,) * 3, "channels": "BGR"}
+recipe = Recipe(
+    name="ssd_mobilenet_v1_voc",
+    model=SSD(),
+    data=stretched(300, dataset="voc", max_boxes=64, **grey),
+    schedule=ssd_120e(),
+    optimizer=Optimizer("rmsprop", momentum=0.0, decay=5e-5, rules=SSD_RULES),
+    reference={"voc_map": 73.2},
+)
+
+if __name__ == "__main__":
+    from kdet.train import main
+
+    main(recipe)

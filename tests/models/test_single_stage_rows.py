@@ -1,0 +1,72 @@
+"""The YOLOv3 and SSD recipes: sizes of the networks, who learns how fast."""
+
+import keras
+import numpy as np
+import pytest
+
+from kdet import config, models
+from kdet.overrides import override
+from kdet.train.optimizer import rule_of
+from kdet.train.schedule import learning_rate
+from kdet.weights.names import reference_name
+
+# name: elements of all tensors, trainable ones, tensors in a checkpoint
+ROWS = {
+    "yolov3_darknet": (62_001_757, 61_949_149, 366),
+    "yolov3_mobilenet_v1": (24_609_981, 24_571_197, 241),
+    "yolov3_r34": (42_343_101, 42_309_053, 291),
+    "ssd_mobilenet_v1_voc": (5_821_433, 5_796_089, 199),
+}
+
+
+@pytest.fixture(scope="module", params=ROWS)
+def row(request):
+    recipe = models.recipe(request.param)
+    yield recipe, models.build(recipe.model, recipe.data).network
+    keras.backend.clear_session()
+
+
+def test_sizes_and_names(row):
+    recipe, network = row
+    total, trainable, tensors = ROWS[recipe.name]
+    assert network.count_params() == total
+    assert sum(np.prod(v.shape) for v in network.trainable_variables) == trainable
+    assert len({reference_name(v.path) for v in network.variables}) == tensors
+
+
+def test_rates_and_decays(row):
+    """Norms never decay; YOLO's biases do not, SSD's do; SSD's trunk learns at a tenth."""
+    recipe, network = row
+    ssd = isinstance(recipe.model, config.SSD)
+    for variable in network.trainable_variables:
+        rule, kind = rule_of(variable.path, recipe.optimizer.rules), variable.path.split("/")[-1]
+        trunk = variable.path.startswith("conv")
+        assert rule.rate == (0.1 if ssd and kind == "kernel" and trunk else 1), variable.path
+        assert rule.decay == (kind == "kernel" or (ssd and kind == "bias")), variable.path
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if name.startswith("yolo")])
+def test_yolo_schedule(name):
+    row = models.recipe(name)
+    steps = (0, 1, 2000, 3999, 4000, 399_999, 400_000, 449_999, 450_000)
+    rates = [learning_rate(row.schedule, 64 * step) for step in steps]
+    expected = [0, 2.5e-7, 5e-4, 3999 / 4e6, 1e-3, 1e-3, 1e-4, 1e-4, 1e-5]
+    assert rates == pytest.approx(expected, rel=1e-12)
+    assert row.schedule.steps == 500_200 and row.optimizer.decay == 5e-4
+
+
+def test_ssd_schedule():
+    row = models.recipe("ssd_mobilenet_v1_voc")
+    starts = (0, 9_999, 10_000, 14_999, 15_000, 20_000, 24_999, 25_000, 27_999)
+    rates = [learning_rate(row.schedule, 64 * step) for step in starts]
+    expected = [1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4, 1e-4, 1e-4, 1e-5, 1e-5]
+    assert rates == pytest.approx(expected, rel=1e-12)
+    assert row.schedule.steps == 28_000
+    half = override(row, ["schedule.batch=32"]).schedule
+    assert learning_rate(half, 64 * 15_000) == pytest.approx(1.25e-4)
+
+
+def test_one_checkpoint_serves_all_sizes():
+    row = override(models.recipe("yolov3_darknet"), ["data.short_side=416"])
+    assert row.data.canvas_sizes() == ((416, 416),)
+    assert row.model == models.recipe("yolov3_darknet").model
