@@ -22,7 +22,7 @@ from kdet.config.models import (
     RetinaNet,
     YOLOv3,
 )
-from kdet.config.rcnn import RCNN, c4
+from kdet.config.rcnn import CASCADE_RULES, RCNN, SENET_RULES, c4
 from kdet.config.recipe import Model, Recipe, drawn
 from kdet.config.training import (
     DETECTRON_RULES,
@@ -37,6 +37,7 @@ from kdet.config.training import (
 )
 
 __all__ = [
+    "CASCADE_RULES",
     "DETECTRON_RULES",
     "R50",
     "R101",
@@ -44,6 +45,7 @@ __all__ = [
     "R50_VD",
     "RCNN",
     "SE154_VD",
+    "SENET_RULES",
     "SSD",
     "SSD_RULES",
     "X101_VD_64X4D",

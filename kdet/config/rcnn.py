@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kdet.config.errors import ConfigError, one_of
 from kdet.config.models import R50, ResNet
+from kdet.config.training import DETECTRON_RULES, Rule
 
 
 @dataclass(frozen=True)
@@ -77,3 +78,15 @@ def c4(backbone: ResNet = R50, **changes) -> RCNN:
         "clip_proposals": "image",
     }
     return RCNN(backbone, **{**facts, **changes})
+
+
+# A cascade's losses are weighted 1, 1/2, 1/4; its later heads learn at 2 and 4 times the rate.
+CASCADE_RULES = (
+    Rule(r"^box_head_2/.*/bias$", 4.0, 0.0),
+    Rule(r"^box_head_2/", 2.0),
+    Rule(r"^box_head_3/.*/bias$", 8.0, 0.0),
+    Rule(r"^box_head_3/", 4.0),
+    *DETECTRON_RULES,
+)
+# The small layers of SENet belong to the backbone: their biases learn and decay like kernels.
+SENET_RULES = (Rule(r"^fc\d_\d+_(sqz|exc)/bias$"), *DETECTRON_RULES)

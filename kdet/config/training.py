@@ -39,8 +39,8 @@ class Schedule:
 
 
 def detectron(length: str, rate: float, **changes) -> Schedule:
-    """The 1x and 2x schedules of the R-CNN tables: 90k or 180k steps of 16 images."""
-    thousands = {"1x": (60, 80, 90), "2x": (120, 160, 180)}
+    """The schedules of the R-CNN tables: 1x, 90k steps of 16 images, 2x, and s1x of 130k."""
+    thousands = {"1x": (60, 80, 90), "2x": (120, 160, 180), "s1x": (100, 120, 130)}
     if length not in thousands:
         raise ConfigError(f"schedule must be one of {', '.join(thousands)}, got {length!r}")
     first, second, last = (16_000 * k for k in thousands[length])

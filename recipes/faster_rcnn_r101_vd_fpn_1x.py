@@ -1,0 +1,19 @@
+"""Faster R-CNN, ResNet-101-vd FPN, COCO, 1x. Reference: box AP 40.5.
+
+python recipes/faster_rcnn_r101_vd_fpn_1x.py --data /data/coco
+"""
+
+from kdet.config import R101_VD, RCNN, Recipe, coco, detectron
+
+recipe = Recipe(
+    name="faster_rcnn_r101_vd_fpn_1x",
+    model=RCNN(R101_VD),
+    data=coco(),
+    schedule=detectron("1x", rate=0.01, batch=8, rate_batch=8),
+    reference={"box_ap": 40.5},
+)
+
+if __name__ == "__main__":
+    from kdet.train import main
+
+    main(recipe)
