@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .PHONY: demo test lint format clean
 
 demo: $(VENV)/ready
-	$(BIN)/python recipes/retinanet_r50_fpn_1x.py --out runs/demo
+	$(BIN)/python recipes/retinanet_r50_fpn_1x.py --out runs/demo $(if $(wildcard runs/demo/last.npz),--resume)
 
 test: $(VENV)/ready lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import replace
 
 from kdet.config import ConfigError, Recipe, drawn
 from kdet.overrides import override
+from kdet.quiet import import_tensorflow
 from kdet.train.options import Options, parse
 
 DONE, NOT_FINITE, WRONG, LOST, STOPPED = 0, 1, 2, 3, 130
@@ -22,7 +22,7 @@ def run(recipe: Recipe, argv) -> int:
         recipe = resolve(recipe, options)
     except ConfigError as error:
         return _fail(WRONG, error)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import_tensorflow()
     from kdet.train import session
     from kdet.train.trainer import NotFinite
 

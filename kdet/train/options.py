@@ -10,7 +10,7 @@ from kdet.config import ConfigError
 
 USAGE = """%s: trains this recipe. Without --data it learns the built-in drawn data set in minutes.
 
-usage: python %s [--data DIR] --out DIR [flags] [schedule.batch=4 data.flip=0 ...]
+usage: python %s [--data DIR] [--out DIR] [flags] [schedule.batch=4 data.flip=0 ...]
 """
 
 
@@ -47,7 +47,7 @@ def _flags():
         flags.DEFINE_enum(name, default, options, text, flag_values=values)
 
     define(text, "data", None, "converted data set: a folder, or the parent of train/ and val/")
-    define(text, "out", None, "folder of the run: checkpoints, log, pictures, export")
+    define(text, "out", None, "folder of checkpoints, log, pictures, export; default: runs/NAME")
     define(whole, "steps", None, "stop after this many steps; the schedule stays", lower_bound=1)
     define(whole, "batch", None, "images per step, all replicas together", lower_bound=1)
     define(text, "init", "none", "none, or a kdet checkpoint whose weights to start from")
@@ -72,7 +72,7 @@ def parse(name: str, argv) -> Options | None:
         name: of the recipe, for the help text.
         argv: arguments without the program's name; `key=value` ones are overrides.
     Raises:
-        ConfigError: an unknown flag, a value out of range, no --out, flags that exclude each other.
+        ConfigError: an unknown flag, a value out of range, flags that exclude each other.
     """
     values = _flags()
     try:
@@ -83,11 +83,10 @@ def parse(name: str, argv) -> Options | None:
         script = f"recipes/{name}.py"
         print(USAGE % (name, script) + values.get_help())
         return None
-    if not values.out:
-        raise ConfigError("--out is missing: the folder of the run, e.g. --out runs/demo")
     if values.resume and values.init != "none":
         raise ConfigError("--resume goes on with its own weights: leave --init out")
     if values.eval_every is not None and values.eval_every < 0:
         raise ConfigError(f"--eval_every must be at least 0, got {values.eval_every}")
     fields = {k: values[k].value for k in Options.__dataclass_fields__ if k != "overrides"}
+    fields["out"] = fields["out"] or f"runs/{name}"
     return Options(**fields, overrides=tuple(overrides))

@@ -230,6 +230,9 @@ class Session:
     def _finish(self):
         folder = export(self.detector, self.out / "saved_model")
         self._say(f"checkpoints, log.jsonl and pictures in {self.out}; SavedModel in {folder}")
+        pictures_made = sorted(self.out.glob("predictions_*.png"))
+        if pictures_made:
+            self._say(f"look at {pictures_made[-1]}")
 
     def _say(self, text):
         if self.chief:
