@@ -23,14 +23,14 @@ class RoIAlign(keras.layers.Layer):
         super().__init__(**kwargs)
         self.size = size
 
-    def call(self, features, boxes):
+    def call(self, features, boxes, training=False):
         boxes = ops.cast(boxes, "float32")
         if "C4" in features:
             return roi_align.adaptive(features["C4"], boxes, self.size, 16)
         features = {name: features[name] for name in ("P2", "P3", "P4", "P5")}
-        return roi_align.pyramid(features, boxes, self.size)
+        return roi_align.pyramid(features, boxes, self.size, repeatable=bool(training))
 
-    def compute_output_spec(self, features, boxes):
+    def compute_output_spec(self, features, boxes, training=False):
         first = next(iter(features.values()))
         shape = (*boxes.shape[:2], self.size, self.size, first.shape[-1])
         return keras.KerasTensor(shape, self.compute_dtype)

@@ -8,6 +8,7 @@ Results are differentiable in the features, not in the boxes.
 
 from keras import ops
 
+from kdet import native
 from kdet.ops import boxes as box_ops
 
 CHUNK = 32  # regions handled at a time by `adaptive`: bounds its memory
@@ -27,7 +28,7 @@ def levels(boxes, lowest, highest):
     return ops.cast(ops.clip(level, lowest, highest), "int32")
 
 
-def pyramid(features, boxes, size, samples=2):
+def pyramid(features, boxes, size, samples=2, repeatable=True):
     """A fixed number of samples per bin, every box on its own level.
 
     Args:
@@ -35,6 +36,8 @@ def pyramid(features, boxes, size, samples=2):
         boxes: (B, N, 4) float32 resized pixels.
         size: R.
         samples: n, per axis.
+        repeatable: False allows a kernel several times faster, where there is one, whose gradient
+            adds up in no fixed order.
     Returns:
         (B, N, R, R, C).
     """
@@ -45,6 +48,15 @@ def pyramid(features, boxes, size, samples=2):
     counts = [height * width for height, width in shapes]
     level = levels(boxes, first, first + len(names) - 1)
     extents = _extents(boxes, 2.0 ** -ops.cast(level, "float32"))
+
+    if not repeatable and native.has_resampler():
+        start = ops.stack([place for place, _ in extents], axis=-1)
+        step = ops.stack([length for _, length in extents], axis=-1) / (size * samples)
+        maps = [features[name] for name in names]
+        pooled = native.resample(
+            maps, level - first, start + 0.5 * step, step, size * samples, samples
+        )
+        return ops.cast(pooled, maps[0].dtype)
 
     # all levels of all images behind each other: one gather serves every box
     flat = [ops.reshape(features[name], (batch, -1, channels)) for name in names]
