@@ -1,0 +1,74 @@
+"""Ten training steps of the original system, repeated on its own batches from its own weights."""
+
+import subprocess
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from paddle import read_tar, tensor
+
+from kdet import losses
+from kdet.config import SSD, SSD_RULES, Optimizer, Schedule
+from kdet.models import build
+from kdet.train.trainer import Trainer
+from kdet.weights.names import from_reference, reference_name
+
+
+@pytest.fixture(scope="module")
+def weights(shared, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    subprocess.run([sys.executable, shared / "weights/assemble.py", folder], check=True)
+    return read_tar(folder / "init_ssd_bccd.tar")
+
+
+def test_the_reader_on_single_files(shared):
+    folder = shared / "golden/paddle_files"
+    assert tensor((folder / "float32_300").read_bytes()).shape == (300,)
+    assert tensor((folder / "conv1_weights").read_bytes()).shape == (32, 3, 3, 3)
+    assert tensor((folder / "float32_2x3").read_bytes()).shape == (2, 3)
+
+
+def batches(stored, count):
+    for step in range(count):
+        image, boxes, labels, counts = (
+            stored[f"{key}_{step:02d}"] for key in ("image_u8", "gt_box", "gt_label", "num_gt")
+        )
+        most = counts.max()
+        truth = np.zeros((len(counts), most, 5), "float32")
+        valid = np.arange(most) < counts[:, None]
+        truth[valid] = np.concatenate([boxes * 300, labels - 1], axis=1)
+        yield {
+            "image": tf.constant((image.transpose(0, 2, 3, 1) - np.float32(127.5)) / 127.502231),
+            "boxes": tf.constant(truth[..., :4]),
+            "labels": tf.constant(truth[..., 4], tf.int32),
+            "valid": tf.constant(valid),
+            "image_id": tf.range(len(counts)),
+        }
+
+
+def test_losses_of_ten_steps(shared, weights):
+    config = SSD(num_classes=3)
+    network = build(config).network
+    for variable in network.variables:
+        name = reference_name(variable.path)
+        variable.assign(from_reference(weights.pop(name), name))
+    assert not weights
+    trainer = Trainer(
+        network,
+        partial(losses.targets, config),
+        partial(losses.losses, config),
+        Schedule(images=160, decay=(), rate=0.001, batch=16, warmup=0),
+        Optimizer("rmsprop", momentum=0.0, decay=5e-5, rules=SSD_RULES),
+        tf.distribute.get_strategy(),
+        jit="off",
+    )
+    with np.load(shared / "golden/replay/replay_ssd_bccd_10.npz") as stored:
+        reports = trainer.train(batches(stored, 10), until=10)
+        found = [sum(report.losses.values()) for report in reports]
+        expected = stored["loss"]
+    # The original with another number of threads: 7 digits, then 0.02 to 1.5%. In float64 the first
+    # loss is 36.70003, so rounding alone puts the original 2e-4 from it, and us on either side.
+    assert found[:2] == pytest.approx(list(expected[:2]), rel=3e-4)
+    assert found[2:] == pytest.approx(list(expected[2:]), rel=0.03)
