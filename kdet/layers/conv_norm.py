@@ -3,7 +3,12 @@
 import keras
 from keras import layers, ops
 
-BATCH_NORM = {"epsilon": 1e-5, "momentum": 0.9, "synchronized": True}
+# Keras exchanges statistics between replicas on TensorFlow only, which is where kdet trains
+BATCH_NORM = {
+    "epsilon": 1e-5,
+    "momentum": 0.9,
+    "synchronized": keras.backend.backend() == "tensorflow",
+}
 
 
 def he_normal(kernel_size, channels):

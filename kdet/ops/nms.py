@@ -92,8 +92,10 @@ def multiclass(
     """
     if scores.shape[1] is None or scores.shape[1] > pairs:
         # the boxes of the best pairs are among the best boxes by their best class
-        _, index = select.top(ops.max(scores, axis=-1), pairs)
+        value, index = select.top(ops.max(scores, axis=-1), pairs)
         boxes, scores = select.rows(boxes, index), select.rows(scores, index)
+        # where there are fewer boxes than that, `top` repeats the first one
+        scores = ops.where(value[..., None] > float("-inf"), scores, 0.0)
     classes = scores.shape[2]
     flat = ops.reshape(scores, (-1, scores.shape[1] * classes))
     scores, index = select.top(flat, pairs)

@@ -81,6 +81,16 @@ def test_multiclass_equals_greedy_class_by_class(jit, pairs):
         np.testing.assert_array_equal(found["boxes"][b], [boxes[b, i] for _, _, i in rows])
 
 
+def test_multiclass_takes_an_unknown_number_of_boxes():
+    """Places left over among the pairs must not crowd out weaker boxes of the other classes."""
+    boxes = np.arange(30, dtype="float32")[None, :, None] * 20 + np.array([0, 0, 10, 10])
+    boxes, scores = boxes.astype("float32"), np.full((1, 30, 2), 0.2, "float32")
+    scores[0, 0] = 0.9
+    signature = [tf.TensorSpec((None, None, n)) for n in (4, 2)]
+    run = tf.function(lambda b, s: nms.multiclass(b, s, 0.1, 0.5, 70, 40, 60), signature)
+    assert run(boxes, scores)["valid"].numpy().sum() == 60
+
+
 def test_multiclass_keeps_no_more_than_per_class():
     boxes = np.arange(10, dtype="float32")[None, :, None] * 20 + np.array([0, 0, 10, 10])
     scores = np.linspace(0.9, 0.1, 10, dtype="float32")[None, :, None]
