@@ -58,7 +58,6 @@ class RetinaNet:
     num_classes: int = 80
     width: int = 256  # channels of the pyramid and the towers
     depth: int = 4  # convolutions per tower
-    tower_stddev: float = 0.01  # of the towers' first weights
     foreground_iou: float = 0.5
     background_iou: float = 0.4
     focal_alpha: float = 0.25

@@ -32,21 +32,24 @@ def drawn(recipe: Recipe) -> Recipe:
     model = recipe.model
     if isinstance(model.backbone, ResNet):
         model = replace(model, backbone=replace(model.backbone, norm="batch", freeze_at=0))
-    if isinstance(model, RetinaNet):
-        # He's: with nothing trained before, the signal must get through the towers
-        model = replace(model, tower_stddev=0.03)
     side = 300 if isinstance(model, SSD) else 128  # SSD's six maps need their size
     data = replace(
         recipe.data, dataset="drawn", short_side=side, long_side=side, pad_to=128, canvases=()
     )
-    rate = 0.001 if isinstance(model, (YOLOv3, SSD)) else 0.01
+    # from random weights, RMSProp (with momentum) needs a third of plain momentum's steps
     schedule = Schedule(
-        images=4800, decay=(3600, 4400), rate=rate, batch=8, rate_batch=8, warmup=400
+        images=2560,
+        decay=(2080, 2400),
+        rate=0.00004,
+        batch=8,
+        rate_batch=8,
+        warmup=320,
+        warmup_factor=0.05,  # its first averages are too small, its first steps too large
     )
     return replace(
         recipe,
         model=model,
         data=data,
         schedule=schedule,
-        optimizer=replace(recipe.optimizer, clip_norm=10.0),
+        optimizer=replace(recipe.optimizer, kind="rmsprop", epsilon=1e-12, clip_norm=10.0),
     )

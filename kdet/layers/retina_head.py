@@ -17,21 +17,12 @@ class RetinaHead(keras.layers.Layer):
         anchors_per_cell: boxes predicted per cell.
         width: channels of the towers.
         depth: 3x3 convolutions per tower.
-        tower_stddev: of their first weights; 0.01 suits a start from a trained backbone.
     """
 
-    def __init__(
-        self,
-        num_classes,
-        anchors_per_cell=9,
-        width=256,
-        depth=4,
-        tower_stddev=0.01,
-        **kwargs,
-    ):
+    def __init__(self, num_classes, anchors_per_cell=9, width=256, depth=4, **kwargs):
         super().__init__(**kwargs)
         self.num_classes, self.anchors_per_cell = num_classes, anchors_per_cell
-        self.width, self.depth, self.tower_stddev = width, depth, tower_stddev
+        self.width, self.depth = width, depth
 
     def build(self, pyramid_shape):
         shape = (None, None, None, pyramid_shape["P3"][-1])
@@ -42,23 +33,22 @@ class RetinaHead(keras.layers.Layer):
 
     def _tower(self, name, outputs, bias, shape):
         layers = [
-            self._conv(self.width, f"{name}_tower_{i}", "relu", 0.0, self.tower_stddev)
-            for i in range(self.depth)
+            self._conv(self.width, f"{name}_tower_{i}", "relu", 0.0) for i in range(self.depth)
         ]
         filters = outputs * self.anchors_per_cell
-        layers.append(self._conv(filters, f"{name}_output", None, bias, 0.01))
+        layers.append(self._conv(filters, f"{name}_output", None, bias))
         for layer in layers:
             layer.build(shape)
             shape = (None, None, None, self.width)
         return layers
 
-    def _conv(self, filters, name, activation, bias, stddev):
+    def _conv(self, filters, name, activation, bias):
         return keras.layers.Conv2D(
             filters,
             3,
             padding="same",
             activation=activation,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=stddev),
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
             bias_initializer=keras.initializers.Constant(bias),
             dtype=self.dtype_policy,
             name=name,
@@ -92,5 +82,4 @@ class RetinaHead(keras.layers.Layer):
             "anchors_per_cell": self.anchors_per_cell,
             "width": self.width,
             "depth": self.depth,
-            "tower_stddev": self.tower_stddev,
         }

@@ -22,11 +22,7 @@ def network(config):
     features = resnet(image, config.backbone, levels=(3, 4, 5))
     pyramid = FPN(config.width, extra="conv", name="fpn")(features)
     raw = RetinaHead(
-        config.num_classes,
-        width=config.width,
-        depth=config.depth,
-        tower_stddev=config.tower_stddev,
-        name="retina_head",
+        config.num_classes, width=config.width, depth=config.depth, name="retina_head"
     )(pyramid)
     raw["anchors"] = RetinaAnchors(name="anchors")(pyramid)
     return keras.Model(image, raw, name="retinanet")

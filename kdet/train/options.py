@@ -56,7 +56,12 @@ def _flags():
     choice("precision", "fp32", "arithmetic", ["fp32", "bf16", "fp16"])
     choice("jit", "auto", "compile the step with XLA", ["auto", "on", "off"])
     define(whole, "seed", 0, "of weights, order and augmentation", lower_bound=0)
-    define(whole, "eval_every", None, "steps between evaluations; 0: none at all; default: 5 a run")
+    define(
+        whole,
+        "eval_every",
+        None,
+        "steps between evaluations; 0: none at all; default: 5 a run (drawn data: 2)",
+    )
     define(whole, "checkpoint_every", 500, "steps between checkpoints", lower_bound=1)
     define(whole, "log_every", 20, "steps between lines of the log", lower_bound=1)
     # CPUs repeat themselves to the last bit without it, at about half the time per step.

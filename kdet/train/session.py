@@ -77,6 +77,7 @@ class Session:
     def __init__(self, recipe: Recipe, options: Options, strategy):
         self.options, self.strategy, self.out = options, strategy, Path(options.out)
         self.best, self.progress = None, None
+        self.evaluations = 5 if options.data else 2  # of a run, by default
         self.shard = replicas.worker(strategy)
         self.chief = self.shard[0] == 0
         self._check_out()
@@ -202,7 +203,7 @@ class Session:
             scale = self.trainer.loss_scale.value
             self._say(f"step {report.step}: float16 overflow, skipped; loss scale {scale:g}")
         step, every = self.trainer.step, self.options.eval_every
-        every = -(-self.until // 5) if every is None else every
+        every = -(-self.until // self.evaluations) if every is None else every
         if self.val and every and (step % every == 0 or step == self.until):
             self._evaluate()
         elif step % self.options.checkpoint_every and step != self.until:
