@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from kdet.ops import boxes as box_ops
-from kdet.ops import select
+from kdet.ops import masks, select
 from kdet.ops.matching import BACKGROUND, IGNORED, TIE
 
 
@@ -56,8 +56,8 @@ class SampleRegions(keras.layers.Layer):
             rois, regions = select.rows(rois, index), select.rows(regions, index)
             match = select.rows(match, index)
         target = select.rows(truth, match)
-        target = ops.where(foreground[..., None], target, [0.0, 0.0, 1.0, 1.0])
-        regions = ops.where(foreground[..., None], regions, [0.0, 0.0, 1.0, 1.0])
+        target = ops.where(foreground[..., None], target, box_ops.ONE_PIXEL)
+        regions = ops.where(foreground[..., None], regions, box_ops.ONE_PIXEL)
         labels = select.rows(ops.cast(labels, "int32"), match)
         labels = ops.where(foreground, labels, ops.where(valid, BACKGROUND, IGNORED))
         deltas = box_ops.encode(target, regions, self.variances)
@@ -127,3 +127,34 @@ class Refine(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "variances": self.variances}
+
+
+@keras.saving.register_keras_serializable("kdet")
+class MaskTargets(keras.layers.Layer):
+    """What the mask head should draw (`generate_mask_labels_op.cc`).
+
+    A region shows the object whose polygons' box overlaps it most, which need not be the one that
+    its class and box come from.
+
+    Args:
+        size: side of the masks.
+    Call with rois (B, N, 4) resized pixels, edges (B, M, E, 4) and parts (B, M, E) in original
+    pixels, see `ops.masks`, present (B, M), resized_size and original_size (B, 2). Returns
+    (B, N, size, size) float32, 0 or 1; of use for foreground regions only.
+    """
+
+    def __init__(self, size, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.size = size
+
+    def call(self, rois, edges, parts, present, resized_size, original_size):
+        regions = box_ops.rescale(ops.stop_gradient(rois), original_size / resized_size)
+        match = masks.best_object(regions, masks.edge_boxes(edges, parts), present)
+        drawn = masks.rasterise(edges, parts, match, regions, self.size)
+        return ops.cast(drawn, "float32")
+
+    def compute_output_spec(self, rois, *args, **kwargs):
+        return keras.KerasTensor((*rois.shape[:2], self.size, self.size), "float32")
+
+    def get_config(self):
+        return {**super().get_config(), "size": self.size}

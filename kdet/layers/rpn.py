@@ -126,7 +126,7 @@ class Proposals(keras.layers.Layer):
         index, taken = nms.suppress(
             boxes, value, valid, self.nms_iou, self.after, number, min_overlap=1.0
         )
-        boxes = ops.where(taken[..., None], select.rows(boxes, index), [0.0, 0.0, 1.0, 1.0])
+        boxes = ops.where(taken[..., None], select.rows(boxes, index), box_ops.ONE_PIXEL)
         value = ops.where(taken, select.rows(value, index), -1e9)
         return {
             "boxes": ops.stop_gradient(boxes),

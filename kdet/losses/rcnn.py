@@ -77,7 +77,7 @@ def losses(config, raw, targets, counts):
         for name, value in _region_terms(raw["stages"][str(number)]).items():
             terms[name + suffix] = weight * value
     if config.mask:
-        terms["mask"] = _mask_term(raw["masks"], raw["stages"]["1"]["labels"], targets["masks"])
+        terms["mask"] = _mask_term(raw["masks"], raw["stages"]["1"]["labels"], raw["mask_targets"])
     return {name: ops.sum(value) / counts["images"] for name, value in terms.items()}
 
 

@@ -7,7 +7,7 @@ from kdet.backbones.resnet import resnet, stage
 from kdet.layers.fpn import FPN
 from kdet.layers.roi_detections import MaskDetections, MaskRegions, RegionDetections
 from kdet.layers.roi_heads import BoxHead, EachRegion, MaskHead, RoIAlign
-from kdet.layers.roi_sampling import Refine, SampleRegions
+from kdet.layers.roi_sampling import MaskTargets, Refine, SampleRegions
 from kdet.layers.rpn import CanvasSize, Proposals, RPNAnchors, RPNHead
 from kdet.ops.anchors import RPN_LEVELS
 from kdet.ops.matching import IGNORED
@@ -76,11 +76,13 @@ def train_network(config, network):
         network: of the function of that name; the layers are shared.
     Returns:
         keras.Model: {"image", "resized_size", "original_size", "boxes": (B, M, 4) resized pixels,
-        "labels": (B, M), "valid": (B, M)[, "sample_seed": (B,) int32 with random sampling]} -> {
+        "labels": (B, M), "valid": (B, M)[, "sample_seed": (B,) int32 with random sampling]
+        [, with masks "mask_edges": (B, M, E, 4), "mask_parts": (B, M, E), see `MaskTargets`]} -> {
             "rpn": as in `network`,
             "stages": {"1": {"rois": (B, S, 4), "labels": (B, S), "target": (B, S, 4), "logits",
                 "deltas"}, ...}, see `SampleRegions`,
-            [with masks: "masks": (B, F, M, M, K + 1), for the first F regions of stage "1"]}.
+            [with masks: "masks": (B, F, M, M, K + 1) for the first F regions of stage "1", and
+            "mask_targets": (B, F, M, M)]}.
     """
     names = ("image", "resized_size", "original_size")
     inputs = {name: network.get_layer(name).output for name in names}
@@ -111,10 +113,16 @@ def train_network(config, network):
             rois = refine(sample["rois"], raw["stages"][number]["deltas"])
             used = sample["labels"] > IGNORED
     if config.mask:
-        most = config.mask_rois
+        # foreground comes first in a sample
+        rois, regions = sample["rois"][:, : config.mask_rois], regions[:, : config.mask_rois]
         if config.neck == "fpn":
-            regions = layers["mask_align"](features, sample["rois"][:, :most])
-        raw["masks"] = layers["mask_head"](regions[:, :most])
+            regions = layers["mask_align"](features, rois)
+        raw["masks"] = layers["mask_head"](regions)
+        inputs["mask_edges"] = keras.Input((None, None, 4), name="mask_edges", dtype="float32")
+        inputs["mask_parts"] = keras.Input((None, None), name="mask_parts", dtype="int32")
+        names = ("mask_edges", "mask_parts", "valid", "resized_size", "original_size")
+        targets = MaskTargets(config.mask_size, name="mask_targets")
+        raw["mask_targets"] = targets(rois, *(inputs[name] for name in names))
     return keras.Model(inputs, raw, name="rcnn_train")
 
 

@@ -7,12 +7,15 @@ turns all of its formulas into the plain ones below; what is left of the convent
 
 import math
 
+import numpy as np
 from keras import ops
 
 # exp() of a larger delta would overflow; boxes this large are clipped to the image anyway
 MAX_LOG_RATIO = 60.0
 # the proposals' limit on growth (He et al., Detectron): 1000 / 16
 PROPOSAL_LOG_RATIO = math.log(1000.0 / 16)
+# stands in unused places: a box that can be encoded and pooled
+ONE_PIXEL = np.array([0, 0, 1, 1], "float32")
 
 
 def area(boxes):

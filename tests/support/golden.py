@@ -63,7 +63,26 @@ class Golden:
             "resized_size": size,
             "original_size": size / scale,
         }
+        if "train/feed/gt_mask_points" in numbers:
+            batch["mask_edges"], batch["mask_parts"] = self._polygons(count + padding)
         return {name: tf.constant(value) for name, value in batch.items()}
+
+    def _polygons(self, objects, most=40):
+        """Edges (1, objects, most, 4) and parts (1, objects, most) of the training polygons."""
+        edges = np.zeros((1, objects, most, 4), "float32")
+        parts = np.full((1, objects, most), -1, "int32")
+        _, polygons, points = self.manifest["train"]["gt_mask_lens"]
+        splits = np.cumsum(points)[:-1]
+        outlines = iter(np.split(self.numbers["train/feed/gt_mask_points"], splits))
+        for number, count in enumerate(polygons):
+            place = 0
+            for part in range(count):
+                corners = next(outlines)
+                here = slice(place, place + len(corners))
+                edges[0, number, here] = np.hstack([corners, np.roll(corners, -1, axis=0)])
+                parts[0, number, here] = part
+                place += len(corners)
+        return edges, parts
 
     def error(self, key, found):
         """Largest error of a joint, relative to the tensor's largest value."""
