@@ -20,11 +20,11 @@ class RoIAlign(keras.layers.Layer):
     """
 
     def __init__(self, size, **kwargs):
-        super().__init__(**kwargs)
+        # boxes must not be rounded to the precision of the features
+        super().__init__(**{**kwargs, "autocast": False})
         self.size = size
 
     def call(self, features, boxes, training=False):
-        boxes = ops.cast(boxes, "float32")
         if "C4" in features:
             return roi_align.adaptive(features["C4"], boxes, self.size, 16)
         features = {name: features[name] for name in ("P2", "P3", "P4", "P5")}
@@ -33,7 +33,7 @@ class RoIAlign(keras.layers.Layer):
     def compute_output_spec(self, features, boxes, training=False):
         first = next(iter(features.values()))
         shape = (*boxes.shape[:2], self.size, self.size, first.shape[-1])
-        return keras.KerasTensor(shape, self.compute_dtype)
+        return keras.KerasTensor(shape, first.dtype)
 
     def get_config(self):
         return {**super().get_config(), "size": self.size}

@@ -12,7 +12,7 @@ from kdet.losses.common import smooth_l1
 from kdet.ops import anchors as anchor_ops
 from kdet.ops import boxes as box_ops
 from kdet.ops import select
-from kdet.ops.matching import best_match
+from kdet.ops.matching import BACKGROUND, best_match
 
 
 def targets(config, batch):
@@ -113,9 +113,10 @@ def _proposal_terms(config, rpn, targets):
 
 def _region_terms(stage):
     """The reference divides both terms by all sampled regions, background included."""
-    labels, used = stage["labels"], stage["labels"] >= -1
+    labels = ops.cast(stage["labels"], "int32")
+    used = labels >= BACKGROUND
     logits = ops.log_softmax(ops.cast(stage["logits"], "float32"))
-    own = ops.maximum(labels, -1)[..., None] + 1
+    own = ops.maximum(labels, BACKGROUND)[..., None] + 1
     classes = -ops.take_along_axis(logits, own, axis=-1)[..., 0]
     kinds = stage["deltas"].shape[2]
     slot = ops.ones_like(own) if kinds == 2 else own
@@ -130,7 +131,7 @@ def _region_terms(stage):
 
 def _mask_term(logits, labels, masks):
     """Binary cross-entropy of the own class's mask, over the pixels of foreground regions."""
-    labels = labels[:, : logits.shape[1]]
+    labels = ops.cast(labels, "int32")[:, : logits.shape[1]]
     own = ops.maximum(labels, 0)[:, :, None, None, None] + 1
     logits = ops.take_along_axis(ops.cast(logits, "float32"), own, axis=-1)[..., 0]
     used = ops.broadcast_to((labels >= 0)[..., None, None], ops.shape(logits))

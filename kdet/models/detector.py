@@ -49,6 +49,17 @@ class Detector:
         """Raw outputs of the network (a nested dict) for the same inputs."""
         return self.network(feed(self.network, inputs), training=False)
 
+    def train_network(self):
+        """The model to train: the network itself, or one that shares its layers.
+
+        Two-stage networks need the truth to choose what their heads see. `feed` says what a model
+        eats of a batch.
+        """
+        family = FAMILIES[type(self.config)]
+        if hasattr(family, "train_network"):
+            return family.train_network(self.config, self.network)
+        return self.network
+
     def detect(self, images, threshold=0.05):
         """Finds objects in images of any kind; see `kdet.predict.detect`.
 

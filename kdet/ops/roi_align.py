@@ -72,9 +72,9 @@ def pyramid(features, boxes, size, samples=2, repeatable=True):
             row = start[..., None] + y * width[..., None]
             weight = y_weight[..., :, None] * x_weight[..., None, :]
             values = ops.take(flat, row[..., :, None] + x[..., None, :], axis=0)
-            pooled = pooled + values * ops.cast(weight, values.dtype)[..., None]
+            pooled = pooled + ops.cast(values, "float32") * weight[..., None]
     shape = (-1, boxes.shape[1], size, samples, size, samples, channels)
-    return ops.sum(ops.reshape(pooled, shape), axis=(3, 5))
+    return ops.cast(ops.sum(ops.reshape(pooled, shape), axis=(3, 5)), flat.dtype)
 
 
 def adaptive(features, boxes, size, stride):

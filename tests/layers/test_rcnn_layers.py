@@ -184,3 +184,20 @@ def test_layers_compile(jit):
     swapped = run(boxes[::-1, 3:], boxes[::-1, :3], tf.constant([9, 4]))
     for name in both:
         np.testing.assert_array_equal(both[name], swapped[name][::-1])
+
+
+def test_boxes_keep_their_precision_beside_half_precision_features():
+    layer = RoIAlign(2, dtype="mixed_bfloat16")
+    features = {
+        f"P{level}": np.zeros((1, 512 >> level, 1024 >> level, 1)) for level in (2, 3, 4, 5)
+    }
+    features["P2"] += np.arange(256)[:, None] % 2  # columns of 0 and 1
+    features = {name: tf.cast(value, "bfloat16") for name, value in features.items()}
+    boxes = tf.constant([[[1001.0, 10, 1006, 20]]])  # bfloat16 knows 1000 and 1004 only
+    found = [layer(features, boxes, training=training) for training in (False, True)]
+    assert found[0].dtype == found[1].dtype == "bfloat16"
+    # the value of the ramps between cells 250, 251 and 252, averaged over pairs of samples
+    x = 1001 / 4 + (np.arange(4) + 0.5) / 4
+    share = np.where(x < 251, x - 250, 252 - x).reshape(2, 2).mean(axis=1)
+    for pooled in found:
+        np.testing.assert_allclose(np.array(pooled[0, 0, 0, :, 0], "float32"), share, atol=0.01)

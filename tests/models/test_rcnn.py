@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from kdet import losses, models
 from kdet.config import R50, RCNN, Data, ResNet, c4
-from kdet.models import rcnn
 from kdet.models.detector import feed
 
 SMALL = Data(short_side=128, long_side=128, pad_to=32)
@@ -75,7 +74,7 @@ def test_a_keras_file_gives_the_same_detections(detector, batch, tmp_path):
 def test_every_trainable_weight_learns_even_beside_empty_images(detector, batch):
     """Image 2 holds no object; without image 1 all losses must stay finite as well."""
     config = detector.config
-    network = rcnn.train_network(config, detector.network)
+    network = detector.train_network()
     assert {v.path for v in network.variables} == {v.path for v in detector.network.variables}
 
     @tf.function(autograph=False)
