@@ -49,8 +49,10 @@ def conv_norm(x, config, filters, kernel_size, name, norm_name, number, strides=
     trainable = number > config.freeze_at
     groups = config.groups if kernel_size == 3 and number > 1 else 1
     if config.norm == "frozen":
+        # no norm holds a sum of random branches in bounds: each starts as a small addition
+        scale = 0.25 if name.endswith(("branch2c", "x3")) else 1.0
         layer = FrozenNormConv2D(
-            filters, kernel_size, strides, groups, trainable=trainable, name=name
+            filters, kernel_size, strides, groups, scale, trainable=trainable, name=name
         )
         x = layer(x)
     else:

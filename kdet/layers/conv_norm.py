@@ -65,13 +65,14 @@ class FrozenNormConv2D(keras.layers.Layer):
         kernel_size: side of the square kernel.
         strides: of both axes; padding is (kernel_size - 1) // 2 on all four sides.
         groups: of input channels that do not see each other.
+        initial_scale: of `scale`, until weights are loaded.
     Input (B, H, W, C) -> output (B, ceil(H / strides), ceil(W / strides), filters).
     """
 
-    def __init__(self, filters, kernel_size, strides=1, groups=1, **kwargs):
+    def __init__(self, filters, kernel_size, strides=1, groups=1, initial_scale=1.0, **kwargs):
         super().__init__(**kwargs)
         self.filters, self.kernel_size = filters, kernel_size
-        self.strides, self.groups = strides, groups
+        self.strides, self.groups, self.initial_scale = strides, groups, initial_scale
 
     def build(self, input_shape):
         channels = input_shape[-1]
@@ -81,7 +82,10 @@ class FrozenNormConv2D(keras.layers.Layer):
             initializer=he_normal(self.kernel_size, channels),
         )
         self.scale = self.add_weight(
-            name="scale", shape=(self.filters,), initializer="ones", trainable=False
+            name="scale",
+            shape=(self.filters,),
+            initializer=keras.initializers.Constant(self.initial_scale),
+            trainable=False,
         )
         self.offset = self.add_weight(
             name="offset", shape=(self.filters,), initializer="zeros", trainable=False
@@ -106,6 +110,7 @@ class FrozenNormConv2D(keras.layers.Layer):
             "kernel_size": self.kernel_size,
             "strides": self.strides,
             "groups": self.groups,
+            "initial_scale": self.initial_scale,
         }
 
 

@@ -11,7 +11,10 @@ from kdet.layers.retina_head import RetinaHead
 @pytest.mark.parametrize(
     ("cls", "init"),
     [
-        (FrozenNormConv2D, {"filters": 8, "kernel_size": 3, "strides": 2, "groups": 2}),
+        (
+            FrozenNormConv2D,
+            {"filters": 8, "kernel_size": 3, "strides": 2, "groups": 2, "initial_scale": 0.5},
+        ),
         (FPN, {"width": 16, "extra": "pool"}),
         (RetinaHead, {"num_classes": 5, "anchors_per_cell": 3, "width": 8, "depth": 2}),
         (
