@@ -3,12 +3,13 @@
 import keras
 from keras import ops
 
+from kdet.layers.decoder import Decoder
 from kdet.ops import boxes as box_ops
-from kdet.ops import nms
+from kdet.ops import nms, select
 
 
 @keras.saving.register_keras_serializable("kdet")
-class RetinaDetections(keras.layers.Layer):
+class RetinaDetections(Decoder):
     """Decodes, thresholds and suppresses.
 
     Args:
@@ -22,6 +23,8 @@ class RetinaDetections(keras.layers.Layer):
     (B, N) float32, "labels": (B, N) int32, "valid": (B, N) bool}, by falling score.
     """
 
+    SETTINGS = ("score_threshold", "pre_nms", "nms_iou", "max_detections", "clip_to")
+
     def __init__(
         self,
         score_threshold=0.05,
@@ -31,7 +34,7 @@ class RetinaDetections(keras.layers.Layer):
         clip_to="canvas",
         **kwargs,
     ):
-        super().__init__(**{**kwargs, "dtype": "float32"})
+        super().__init__(**kwargs)
         self.score_threshold, self.pre_nms = score_threshold, pre_nms
         self.nms_iou, self.max_detections, self.clip_to = nms_iou, max_detections, clip_to
 
@@ -59,33 +62,7 @@ class RetinaDetections(keras.layers.Layer):
         index, taken = nms.suppress(
             boxes, scores, valid, self.nms_iou, self.max_detections, labels, min_overlap=1.0
         )
-        return {
-            "boxes": ops.where(taken[..., None], _pick(boxes, index[..., None]), 0.0),
-            "scores": ops.where(taken, _pick(scores, index), 0.0),
-            "labels": ops.where(taken, _pick(labels, index), 0),
-            "valid": taken,
-        }
-
-    def compute_output_shape(self, raw_shape, image_shape, resized_size_shape, original_size_shape):
-        shape = (image_shape[0], self.max_detections)
-        return {"boxes": (*shape, 4), "scores": shape, "labels": shape, "valid": shape}
-
-    def compute_output_spec(self, raw, image, resized_size, original_size):
-        shape = (image.shape[0], self.max_detections)
-        return {
-            "boxes": keras.KerasTensor((*shape, 4), "float32"),
-            "scores": keras.KerasTensor(shape, "float32"),
-            "labels": keras.KerasTensor(shape, "int32"),
-            "valid": keras.KerasTensor(shape, "bool"),
-        }
-
-    def get_config(self):
-        names = ("score_threshold", "pre_nms", "nms_iou", "max_detections", "clip_to")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
-
-def _pick(values, index):
-    return ops.take_along_axis(values, index, axis=1)
+        return nms.survivors(boxes, scores, labels, index, taken)
 
 
 def _best_pairs(logits, deltas, anchors, count, threshold):
@@ -99,22 +76,11 @@ def _best_pairs(logits, deltas, anchors, count, threshold):
     """
     logits = ops.cast(logits, "float32")
     classes = logits.shape[-1]
-    _, rows = _top(ops.max(logits, axis=-1), count)
-    logits = _pick(logits, rows[..., None])
-    value, pair = _top(ops.reshape(logits, (ops.shape(logits)[0], -1)), count)
+    _, rows = select.top(ops.max(logits, axis=-1), count)
+    logits = select.rows(logits, rows)
+    value, pair = select.top(ops.reshape(logits, (ops.shape(logits)[0], -1)), count)
     row, label = pair // classes, pair % classes
-    anchor = _pick(rows, row)
-    boxes = box_ops.decode(_pick(deltas, anchor[..., None]), ops.take(anchors, anchor, axis=0))
+    anchor = select.rows(rows, row)
+    boxes = box_ops.decode(select.rows(deltas, anchor), ops.take(anchors, anchor, axis=0))
     scores = ops.sigmoid(value)
     return boxes, scores, label, scores > threshold
-
-
-def _top(values, count):
-    """top_k that accepts fewer than `count` values: (values, int32 indices), both (B, n)."""
-    if values.shape[1] is None:
-        # repeats of the first column at -inf: harmless, their score is 0
-        values = ops.pad(values, [(0, 0), (0, count)], constant_values=float("-inf"))
-    elif values.shape[1] < count:
-        count = values.shape[1]
-    best, index = ops.top_k(values, count)
-    return best, ops.cast(ops.where(best > float("-inf"), index, 0), "int32")

@@ -3,12 +3,13 @@
 import keras
 from keras import ops
 
+from kdet.layers.decoder import Decoder
 from kdet.ops import boxes as box_ops
 from kdet.ops import nms, select
 
 
 @keras.saving.register_keras_serializable("kdet")
-class RegionDetections(keras.layers.Layer):
+class RegionDetections(Decoder):
     """Decodes, thresholds and suppresses (`bbox_head.py`, `multiclass_nms_op.cc`).
 
     Scores are the mean of the votes' probabilities; boxes are those of the last stage.
@@ -25,6 +26,8 @@ class RegionDetections(keras.layers.Layer):
     "labels": (B, N) int32, "valid": (B, N) bool}, by falling score.
     """
 
+    SETTINGS = ("variances", "score_threshold", "pre_nms", "nms_iou", "max_detections")
+
     def __init__(
         self,
         variances,
@@ -34,7 +37,7 @@ class RegionDetections(keras.layers.Layer):
         max_detections=100,
         **kwargs,
     ):
-        super().__init__(**{**kwargs, "dtype": "float32"})
+        super().__init__(**kwargs)
         self.variances, self.score_threshold = tuple(variances), score_threshold
         self.pre_nms, self.nms_iou, self.max_detections = pre_nms, nms_iou, max_detections
 
@@ -55,25 +58,7 @@ class RegionDetections(keras.layers.Layer):
         index, taken = nms.suppress(
             boxes, scores, valid, self.nms_iou, self.max_detections, label, min_overlap=1.0
         )
-        return {
-            "boxes": ops.where(taken[..., None], select.rows(boxes, index), 0.0),
-            "scores": ops.where(taken, select.rows(scores, index), 0.0),
-            "labels": ops.where(taken, select.rows(label, index), 0),
-            "valid": taken,
-        }
-
-    def compute_output_spec(self, raw, image, resized_size, original_size):
-        shape = (image.shape[0], self.max_detections)
-        return {
-            "boxes": keras.KerasTensor((*shape, 4), "float32"),
-            "scores": keras.KerasTensor(shape, "float32"),
-            "labels": keras.KerasTensor(shape, "int32"),
-            "valid": keras.KerasTensor(shape, "bool"),
-        }
-
-    def get_config(self):
-        names = ("variances", "score_threshold", "pre_nms", "nms_iou", "max_detections")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        return nms.survivors(boxes, scores, label, index, taken)
 
 
 @keras.saving.register_keras_serializable("kdet")

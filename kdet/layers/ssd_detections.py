@@ -3,12 +3,13 @@
 import keras
 from keras import ops
 
+from kdet.layers.decoder import Decoder
 from kdet.ops import boxes as box_ops
 from kdet.ops import nms, ssd
 
 
 @keras.saving.register_keras_serializable("kdet")
-class SSDDetections(keras.layers.Layer):
+class SSDDetections(Decoder):
     """Decodes, thresholds and suppresses; boxes are edges and may leave the image.
 
     Args:
@@ -21,10 +22,12 @@ class SSDDetections(keras.layers.Layer):
     (B, N) float32, "labels": (B, N) int32, "valid": (B, N) bool}, by falling score.
     """
 
+    SETTINGS = ("score_threshold", "pre_nms", "nms_iou", "max_detections")
+
     def __init__(
         self, score_threshold=0.01, pre_nms=400, nms_iou=0.45, max_detections=200, **kwargs
     ):
-        super().__init__(**{**kwargs, "dtype": "float32"})
+        super().__init__(**kwargs)
         self.score_threshold, self.pre_nms = score_threshold, pre_nms
         self.nms_iou, self.max_detections = nms_iou, max_detections
 
@@ -38,16 +41,3 @@ class SSDDetections(keras.layers.Layer):
         size = canvas[None] / resized_size * original_size
         unit = ops.concatenate([size[:, ::-1], size[:, ::-1]], axis=1)
         return {**found, "boxes": found["boxes"] * unit[:, None]}
-
-    def compute_output_spec(self, raw, image, resized_size, original_size):
-        shape = (image.shape[0], self.max_detections)
-        return {
-            "boxes": keras.KerasTensor((*shape, 4), "float32"),
-            "scores": keras.KerasTensor(shape, "float32"),
-            "labels": keras.KerasTensor(shape, "int32"),
-            "valid": keras.KerasTensor(shape, "bool"),
-        }
-
-    def get_config(self):
-        names = ("score_threshold", "pre_nms", "nms_iou", "max_detections")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -3,11 +3,12 @@
 import keras
 from keras import ops
 
+from kdet.layers.decoder import Decoder
 from kdet.ops import nms, select, yolo
 
 
 @keras.saving.register_keras_serializable("kdet")
-class YOLODetections(keras.layers.Layer):
+class YOLODetections(Decoder):
     """Decodes, thresholds and suppresses.
 
     Args:
@@ -21,6 +22,8 @@ class YOLODetections(keras.layers.Layer):
     (B, N) float32, "labels": (B, N) int32, "valid": (B, N) bool}, by falling score.
     """
 
+    SETTINGS = ("anchors", "score_threshold", "pre_nms", "nms_iou", "max_detections")
+
     CANDIDATES = 4000  # boxes that are decoded class by class, (box, class) pairs that are ranked
 
     def __init__(
@@ -32,7 +35,7 @@ class YOLODetections(keras.layers.Layer):
         max_detections=100,
         **kwargs,
     ):
-        super().__init__(**{**kwargs, "dtype": "float32"})
+        super().__init__(**kwargs)
         self.anchors = tuple(tuple(shape) for shape in anchors)
         self.score_threshold, self.pre_nms = score_threshold, pre_nms
         self.nms_iou, self.max_detections = nms_iou, max_detections
@@ -70,16 +73,3 @@ class YOLODetections(keras.layers.Layer):
         last = original_size[:, None, ::-1] - 1
         low = ops.maximum(boxes[..., :2] * size, 0.0)
         return ops.concatenate([low, ops.minimum(boxes[..., 2:] * size, last) + 1], axis=-1)
-
-    def compute_output_spec(self, raw, image, resized_size, original_size):
-        shape = (image.shape[0], self.max_detections)
-        return {
-            "boxes": keras.KerasTensor((*shape, 4), "float32"),
-            "scores": keras.KerasTensor(shape, "float32"),
-            "labels": keras.KerasTensor(shape, "int32"),
-            "valid": keras.KerasTensor(shape, "bool"),
-        }
-
-    def get_config(self):
-        names = ("anchors", "score_threshold", "pre_nms", "nms_iou", "max_detections")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -104,6 +104,18 @@ def multiclass(
     rank = ops.take_along_axis(rank, labels[..., None], axis=2)[..., 0]
     valid = ops.logical_and(scores > score_threshold, rank <= per_class)
     index, taken = suppress(boxes, scores, valid, iou_threshold, keep, labels, min_overlap)
+    return survivors(boxes, scores, labels, index, taken)
+
+
+def survivors(boxes, scores, labels, index, taken):
+    """What suppression left, as detections.
+
+    Args:
+        boxes, scores, labels: (B, N, 4), (B, N), (B, N) candidates.
+        index, taken: of `suppress`.
+    Returns:
+        {"boxes", "scores", "labels", "valid"} as `multiclass` returns them.
+    """
     return {
         "boxes": ops.where(taken[..., None], select.rows(boxes, index), 0.0),
         "scores": ops.where(taken, select.rows(scores, index), 0.0),
