@@ -146,6 +146,8 @@ def _batch_keys(example, train=False):
     if train:
         keys += ("image_id", "boxes", "labels", "valid")
     batch = {key: example[key] for key in keys}
+    if train:
+        batch["sample_seed"] = transforms.sample_seed(example["seed"])
     batch["image"] = tf.ensure_shape(batch["image"], [None, None, 3])
     batch["original_size"] = tf.cast(batch["original_size"], tf.float32)
     return batch

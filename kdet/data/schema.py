@@ -35,6 +35,7 @@ batch (what a model eats; every shape static per canvas)
     boxes           (B, M, 4) float32, pixels of the resized image        (training)
     labels          (B, M) int32, 0 in padding                            (training)
     valid           (B, M) bool, False in padding                         (training)
+    sample_seed     (B,) int32, of (seed, step, position), for draws inside the step  (training)
 """
 
 VERSION = 1

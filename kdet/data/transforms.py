@@ -12,7 +12,7 @@ import tensorflow as tf
 from kdet.config import Data
 from kdet.data.plan import fit
 
-_FLIP = 1  # folded into the seed
+_FLIP, _SAMPLE = 1, 2  # folded into the seed
 
 
 def flip(probability: float):
@@ -147,6 +147,11 @@ def pad_truth(max_boxes: int):
         }
 
     return apply
+
+
+def sample_seed(seed):
+    """() int32 for the draws inside the training step, from an example's seed."""
+    return tf.random.experimental.stateless_fold_in(seed, _SAMPLE)[0]
 
 
 def chain(*transforms):

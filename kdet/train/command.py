@@ -45,9 +45,9 @@ def resolve(recipe: Recipe, options: Options) -> Recipe:
     Raises:
         ConfigError: see `kdet.overrides.override`; a family that cannot be trained yet.
     """
-    if isinstance(recipe.model, RCNN):
+    if isinstance(recipe.model, RCNN) and recipe.model.mask:
         raise ConfigError(
-            f"{recipe.name}: training two-stage rows is not built yet; "
+            f"{recipe.name}: training mask heads is not built yet; "
             f"kdet.models.load({recipe.name!r}, weights=None) gives the model"
         )
     if options.data is None:

@@ -88,8 +88,9 @@ class Session:
         self.recipe, self.until = recipe, options.steps or recipe.schedule.steps
         with strategy.scope():
             self.detector = build(recipe.model, recipe.data, labels)
+            network = self.detector.train_network()
         self.trainer = Trainer(
-            self.detector.network,
+            network,
             lambda batch: targets(recipe.model, batch),
             lambda raw, wanted, counts: losses(recipe.model, raw, wanted, counts),
             recipe.schedule,

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from kdet.config import ConfigError
+from kdet.models.detector import feed
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class TrainStep:
     """Callable: (batch, rate, scale) -> Outcome.
 
     Args:
-        network: functional Keras model, image -> nested dict of raw outputs, built under
-            `strategy.scope()`.
+        network: functional Keras model, built under `strategy.scope()`: the image, or a dict of
+            entries of the batch named like its inputs -> nested dict of raw outputs.
         targets_fn: batch -> (nested dict of tensors, {"name": () float32 local count}).
         losses_fn: (raw float32, targets, global counts) -> {"name": () float32}, the replica's
             share of each loss.
@@ -99,7 +100,7 @@ class TrainStep:
         losses, gradients, state = self._compute(
             [tf.convert_to_tensor(v.value) for v in self._trainable],
             [tf.convert_to_tensor(v.value) for v in self._state],
-            batch["image"],
+            feed(self.network, batch),
             targets,
             counts,
             scale,
@@ -114,12 +115,12 @@ class TrainStep:
         finite = tf.math.is_finite(norm) & tf.math.is_finite(tf.add_n(list(losses.values())))
         return losses, gradients, state, norm, finite
 
-    def _gradients(self, trainable, state, image, targets, counts, scale):
+    def _gradients(self, trainable, state, inputs, targets, counts, scale):
         """Pure: the network's values in, losses, gradients and changed statistics out."""
         self.compilations += 1
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(trainable)
-            raw, new = self.network.stateless_call(trainable, state, image, training=True)
+            raw, new = self.network.stateless_call(trainable, state, inputs, training=True)
             raw = tf.nest.map_structure(lambda x: tf.cast(x, tf.float32), raw)
             losses = self._losses_fn(raw, targets, counts)
             total = tf.add_n(list(losses.values())) * scale

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from kdet import models
 from kdet.config import R50, ConfigError, Recipe, RetinaNet, coco, detectron
 from kdet.train import command
 from kdet.train.options import parse
@@ -47,11 +46,6 @@ def test_help_lists_the_flags(capsys):
     text = capsys.readouterr().out
     for flag in ("--data", "resume", "--replicas", "--precision", "schedule.batch=4"):
         assert flag in text
-
-
-def test_two_stage_rows_say_that_they_cannot_be_trained_yet(capsys):
-    assert command.run(models.recipe("faster_rcnn_r50_fpn_1x"), []) == command.WRONG
-    assert "two-stage rows is not built yet" in capsys.readouterr().err
 
 
 def test_the_recipe_is_resolved_in_order():
