@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import json
 import zlib
+from pathlib import Path
 
 import numpy as np
 
 from kdet.config import ConfigError, LabelMap, Recipe
+from kdet.models.zoo import checkpoint_of
 from kdet.overrides import to_dict
+from kdet.weights import paddle
 from kdet.weights.archive import ArchiveError, check_complete, group, read_archive, write_archive
+from kdet.weights.fill import Report, start
 
 VERSION = 1
 
@@ -75,6 +79,32 @@ def restore(path, trainer, about: dict) -> float | None:
     assign(buffers, slots)
     trainer.step, trainer.loss_scale.value, trainer.loss_scale.good = step, value, good
     return best
+
+
+def start_from(paths: str, network, labels: LabelMap) -> Report:
+    """Starts a new run from stored weights; what they lack keeps its initial values.
+
+    Args:
+        paths: a kdet checkpoint or a run folder, all of which must fit (see `initialise`); or
+            checkpoints of Paddle joined by commas, the later ones first where they overlap: whole
+            detectors, also of other classes, or backbones (see `kdet.weights.fill.start`).
+        network: keras.Model; its variables are assigned.
+        labels: classes of the new run.
+    Raises:
+        ConfigError: no such file. ArchiveError: damaged, or it does not fit.
+    """
+    files = [Path(path.strip()) for path in paths.split(",")]
+    absent = [str(path) for path in files if not path.exists()]
+    if absent:
+        raise ConfigError(f"--init takes none or checkpoints, and {absent[0]!r} is no file")
+    if len(files) == 1 and not paddle.is_paddle(files[0]):
+        fresh = initialise(checkpoint_of(files[0]), network, labels)
+        loaded = tuple(path for path in by_path(network) if path not in fresh)
+        return Report(loaded, tuple(fresh), ())
+    parts = {}
+    for path in files:
+        parts |= paddle.find(path)
+    return start(network, parts, paths)
 
 
 def initialise(path, network, labels: LabelMap) -> list[str]:

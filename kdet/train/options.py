@@ -50,7 +50,12 @@ def _flags():
     define(text, "out", None, "folder of checkpoints, log, pictures, export; default: runs/NAME")
     define(whole, "steps", None, "stop after this many steps; the schedule stays", lower_bound=1)
     define(whole, "batch", None, "images per step, all replicas together", lower_bound=1)
-    define(text, "init", "none", "none, or a kdet checkpoint whose weights to start from")
+    define(
+        text,
+        "init",
+        "none",
+        "weights to start from: none, a kdet checkpoint, or A.tar[,B.tar]",
+    )
     define(yes, "resume", False, "go on from the last checkpoint in --out")
     define(whole, "replicas", 0, "devices to use; 0: every GPU, or one CPU", lower_bound=0)
     choice("precision", "fp32", "arithmetic", ["fp32", "bf16", "fp16"])

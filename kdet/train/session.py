@@ -17,7 +17,6 @@ from kdet.evaluate.truth import EvaluationError
 from kdet.export import export
 from kdet.losses import losses, targets
 from kdet.models import build
-from kdet.models.zoo import checkpoint_of
 from kdet.train import checkpoint, pictures, replicas
 from kdet.train.options import Options
 from kdet.train.progress import Progress
@@ -168,16 +167,9 @@ class Session:
         )
         self._say(describe(self.recipe.schedule))
 
-    def _initialise(self, name):
-        if not Path(name).exists():
-            raise ConfigError(
-                f"--init takes none or a kdet checkpoint, and {name!r} is no file; published "
-                "weights cannot be loaded by name yet"
-            )
-        fresh = checkpoint.initialise(
-            checkpoint_of(name), self.detector.network, self.detector.labels
-        )
-        self._say(f"weights of {name}, all but {', '.join(fresh) or 'none'}")
+    def _initialise(self, paths):
+        report = checkpoint.start_from(paths, self.detector.network, self.detector.labels)
+        self._say(f"weights of {paths}: {report}")
 
     def _batches(self):
         start = self.trainer.step

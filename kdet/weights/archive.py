@@ -114,11 +114,12 @@ def check_complete(path, stored: dict, wanted: dict) -> None:
         if name in stored and tuple(stored[name].shape) != tuple(shape)
     ]
     problems = {"missing": missing, "left over": unused, "wrong shape": shapes}
-    said = "; ".join(f"{what}: {_some(names)}" for what, names in problems.items() if names)
+    said = "; ".join(f"{what}: {some(names)}" for what, names in problems.items() if names)
     if said:
         raise ArchiveError(f"{path}: does not fit the network; {said}")
 
 
-def _some(names, limit=5):
+def some(names, limit=5) -> str:
+    """The first few of a list of names, for a message of one line."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more

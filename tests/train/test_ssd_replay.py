@@ -1,33 +1,16 @@
 """Ten training steps of the original system, repeated on its own batches from its own weights."""
 
-import subprocess
-import sys
 from functools import partial
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from paddle import read_tar, tensor
 
 from kdet import losses
 from kdet.config import SSD, SSD_RULES, Optimizer, Schedule
 from kdet.models import build
 from kdet.train.trainer import Trainer
-from kdet.weights.names import from_reference, reference_name
-
-
-@pytest.fixture(scope="module")
-def weights(shared, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("weights")
-    subprocess.run([sys.executable, shared / "weights/assemble.py", folder], check=True)
-    return read_tar(folder / "init_ssd_bccd.tar")
-
-
-def test_the_reader_on_single_files(shared):
-    folder = shared / "golden/paddle_files"
-    assert tensor((folder / "float32_300").read_bytes()).shape == (300,)
-    assert tensor((folder / "conv1_weights").read_bytes()).shape == (32, 3, 3, 3)
-    assert tensor((folder / "float32_2x3").read_bytes()).shape == (2, 3)
+from kdet.weights import fill, paddle
 
 
 def batches(stored, count):
@@ -48,13 +31,13 @@ def batches(stored, count):
         }
 
 
-def test_losses_of_ten_steps(shared, weights):
+def test_losses_of_ten_steps(shared):
     config = SSD(num_classes=3)
     network = build(config).network
-    for variable in network.variables:
-        name = reference_name(variable.path)
-        variable.assign(from_reference(weights.pop(name), name))
-    assert not weights
+    trunk = paddle.find(shared / "weights/ssd_mobilenet_v1_imagenet.tar")
+    rest = paddle.find(shared / "golden/replay/init_ssd_bccd_rest.tar")
+    report = fill.fill(network, {**trunk, **rest}, "bccd")
+    assert len(report.loaded) == 199 and not report.fresh and not report.ignored
     trainer = Trainer(
         network,
         partial(losses.targets, config),
