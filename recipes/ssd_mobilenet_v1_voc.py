@@ -3,13 +3,12 @@
 python recipes/ssd_mobilenet_v1_voc.py --data /data/voc
 """
 
-from kdet.config import SSD, SSD_RULES, Optimizer, Recipe, ssd_120e, stretched
+from kdet.config import SSD, SSD_RULES, Optimizer, Recipe, ssd_120e, ssd_data
 
-grey = {"mean": (0.5,) * 3, "std": (127.502231 / 255,) * 3, "channels": "BGR"}
 recipe = Recipe(
     name="ssd_mobilenet_v1_voc",
     model=SSD(),
-    data=stretched(300, dataset="voc", max_boxes=64, **grey),
+    data=ssd_data(),
     schedule=ssd_120e(),
     optimizer=Optimizer("rmsprop", momentum=0.0, decay=5e-5, rules=SSD_RULES),
     reference={"voc_map": 73.2},

@@ -5,7 +5,7 @@ Sizes are (height, width) in pixels; lengths of a schedule are counted in images
 batch size changes nothing else.
 """
 
-from kdet.config.data import Data, coco, stretched
+from kdet.config.data import Data, coco, ssd_data, stretched, yolo_data
 from kdet.config.errors import ConfigError
 from kdet.config.labels import LabelMap
 from kdet.config.models import (
@@ -68,6 +68,8 @@ __all__ = [
     "detectron",
     "drawn",
     "ssd_120e",
+    "ssd_data",
     "stretched",
     "yolo_270e",
+    "yolo_data",
 ]

@@ -49,15 +49,14 @@ def train_batches(
     share = schedule_batch // workers
     plan = plan[:, worker * share : (worker + 1) * share]
     plan, sizes = _host(plan), _host(np.asarray(canvases, np.int32)[canvas])
-    flip, normalise = transforms.flip(data.flip), transforms.normalise(data)
-    pad_truth = transforms.pad_truth(data.max_boxes)
+    flip, pad_truth = transforms.flip(data.flip), transforms.pad_truth(data.max_boxes)
 
     def one(k):
         step, position = k // share, k % share
         example = decode(records.read(plan[step, position]))
         key = tf.stack([tf.constant(seed, tf.int64), step])
         key = tf.random.experimental.stateless_fold_in(key, worker * share + position)
-        parts = (flip, normalise, transforms.resize(data, sizes[step]), pad_truth)
+        parts = (flip, transforms.sized(data, sizes[step]), pad_truth)
         return _batch_keys(transforms.chain(*parts)({**example, "seed": key}), train=True)
 
     return _batched(tf.data.Dataset.range(start_step * share, steps * share), one, share)
@@ -108,8 +107,7 @@ def prepare(image, data: Data, canvas=None) -> dict:
             with tf.control_dependencies([fits]):
                 canvas = tf.gather(tf.constant(data.canvas_sizes(), tf.int32), index)
         example = {"image": image, "original_size": tf.stack([height, width])}
-        parts = (transforms.normalise(data), transforms.resize(data, canvas))
-        return _batch_keys(transforms.chain(*parts)(example))
+        return _batch_keys(transforms.sized(data, canvas)(example))
 
 
 def image_batch(images, data: Data) -> dict:
@@ -169,6 +167,8 @@ def _host(array):
 
 def _check_objects(records, data):
     crowded = np.flatnonzero(records.index["objects"] > data.max_boxes)
+    if data.keep_first:
+        return
     if len(crowded):
         most = int(records.index["objects"].max())
         raise DataError(

@@ -13,26 +13,24 @@ from kdet.data.errors import DataError
 
 
 def fit(height, width, data: Data, xp=np):
-    """Scale and size of images after resizing, by the reference's rule.
+    """Scale and size of images after resizing, by the reference's rules.
 
-    The short side becomes `data.short_side`, unless the long side, rounded, then exceeds
-    `data.long_side`; sizes are rounded half to even.
+    "scale": the short side becomes `data.short_side`, unless the long side, rounded, then exceeds
+    `data.long_side`; sizes are rounded half to even. "stretch": both become `data.short_side`.
 
     Args:
         height, width: integers, arrays or tensors of one shape.
         xp: `numpy`, or `tensorflow` to trace.
     Returns:
-        scale (float64), new height and new width (int32, at least 1), of that same shape.
-    Raises:
-        DataError: `data.resize` is not "scale".
+        scale (float64; of "stretch" a pair, of height and of width), new height and new width
+        (int32, at least 1), of that same shape.
     """
-    if data.resize != "scale" or data.channels != "RGB":
-        raise DataError(
-            f"images cannot be prepared with resize={data.resize!r}, channels={data.channels!r} yet"
-        )
     real, whole = xp.float64, xp.int32
     cast = xp.cast if xp is not np else lambda x, dtype: np.asarray(x, dtype)
     height, width = cast(height, real), cast(width, real)
+    if data.resize == "stretch":
+        side = cast(xp.zeros_like(height) + data.short_side, whole)
+        return (data.short_side / height, data.short_side / width), side, side
     short, long = xp.minimum(height, width), xp.maximum(height, width)
     scale = data.short_side / short
     scale = xp.where(xp.round(scale * long) > data.long_side, data.long_side / long, scale)

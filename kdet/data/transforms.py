@@ -12,6 +12,7 @@ import tensorflow as tf
 from kdet.config import Data
 from kdet.data.plan import fit
 
+from kdet.data.resample import stretch
 _FLIP, _SAMPLE = 1, 2  # folded into the seed
 
 
@@ -37,7 +38,7 @@ def flip(probability: float):
 
 
 def normalise(data: Data):
-    """uint8 -> float32: (image / 255 - mean) / std, per channel."""
+    """Pixels of 0..255 -> float32: (image / 255 - mean) / std, channels in the order asked for."""
     scale = tf.constant([1 / (255 * s) for s in data.std], tf.float32)
     offset = tf.constant([-m / s for m, s in zip(data.mean, data.std)], tf.float32)
 
@@ -46,6 +47,8 @@ def normalise(data: Data):
         height, width = tf.shape(image)[0], tf.shape(image)[1]
         # Whole rows at a time: broadcasting over three channels is five times slower.
         flat = tf.cast(tf.reshape(image, [height, width * 3]), tf.float32)
+        if data.channels == "BGR":
+            image = tf.reverse(image, [2])
         flat = flat * tf.tile(scale, [width]) + tf.tile(offset, [width])
         return {**example, "image": tf.reshape(flat, [height, width, 3])}
 
@@ -53,9 +56,19 @@ def normalise(data: Data):
 
 
 def resize(data: Data, canvas):
-    """Resizes a float32 image by `kdet.data.plan.fit` and pads it; boxes go with it.
+    """Resizes an image by `kdet.data.plan.fit` and pads it; boxes go with it.
 
-    Adds resized_size, (2,) float32: scale * (h, w), not rounded, as the reference trains with.
+def sized(data: Data, canvas):
+    """uint8 image -> normalised and resized, padded to `canvas`; boxes go with it. See `resize`.
+
+    A stretched image is resized as whole numbers, as the reference does, and then normalised.
+    """
+    parts = normalise(data), resize(data, canvas)
+    return chain(*(parts if data.resize == "scale" else reversed(parts)))
+
+
+    The image is float32 for "scale", uint8 for "stretch", which fills the canvas. Adds
+    resized_size, (2,) float32: scale * (h, w), not rounded, as the reference trains with.
 
     Args:
         canvas: (2,) int32 h, w of the result, not smaller than the resized image.
@@ -65,13 +78,17 @@ def resize(data: Data, canvas):
         image = example["image"]
         size = tf.shape(image)[:2]
         scale, height, width = fit(size[0], size[1], data, xp=tf)
-        example = {
-            **example,
-            "image": resize_bilinear(image, scale, (height, width), canvas),
-            "resized_size": tf.cast(tf.cast(size, tf.float64) * scale, tf.float32),
-        }
+        if data.resize == "stretch":
+            image = stretch(image, data.interpolation, (height, width))
+        else:
+            image = resize_bilinear(image, scale, (height, width), canvas)
+        resized = tf.cast(tf.cast(size, tf.float64) * scale, tf.float32)
+        example = {**example, "image": image, "resized_size": resized}
         if "boxes" in example:
-            example["boxes"] = scale_boxes(example["boxes"], tf.cast(scale, tf.float32))
+            boxes = scale_boxes(example["boxes"], tf.cast(scale, tf.float32), data.corners)
+            if data.resize == "stretch":
+                boxes = tf.minimum(boxes, tf.reverse(tf.tile(resized, [2]), [0]))
+            example["boxes"] = boxes
         return example
 
     return apply
@@ -119,13 +136,21 @@ def _resize_rows(matrix, scale, count, total):
     )
 
 
-def scale_boxes(boxes, scale):
+def scale_boxes(boxes, scale, corners="inclusive"):
     """(n, 4) float32 boxes in the frame of the resized image.
 
     The reference scales inclusive corners, x1 and x2 - 1 here, and its targets count pixels from
-    corner to corner; so that widths agree with it, the far corners are (x2 - 1) * scale + 1.
+    corner to corner; so that widths agree with it, the far corners are (x2 - 1) * scale + 1. Only
+    SSD's are edges, which scale plainly: VOC's xmax is divided by the width as it stands. What the
+    decoders return follows: edges from SSD, inclusive corners and 1 from all others.
+
+    Args:
+        scale: () or pair (of height, of width), float32.
+        corners: `Data.corners`.
     """
-    return tf.concat([boxes[:, :2] * scale, (boxes[:, 2:] - 1.0) * scale + 1.0], axis=1)
+    both = tf.reverse(tf.broadcast_to(scale, [2]), [0])  # x, y
+    far = boxes[:, 2:] * both if corners == "edges" else (boxes[:, 2:] - 1.0) * both + 1.0
+    return tf.concat([boxes[:, :2] * both, far], axis=1)
 
 
 def pad_truth(max_boxes: int):
