@@ -8,7 +8,7 @@ from kdet.config import R101, RCNN, Recipe, coco, detectron
 recipe = Recipe(
     name="mask_rcnn_r101_fpn_1x",
     model=RCNN(R101, mask=True),
-    data=coco(),
+    data=coco(max_edges=96),
     schedule=detectron("1x", rate=0.01, batch=8, rate_batch=8, warmup=4000),
     reference={"box_ap": 39.5, "mask_ap": 35.2},
 )

@@ -8,7 +8,7 @@ from kdet.config import R50, Recipe, c4, coco, detectron
 recipe = Recipe(
     name="mask_rcnn_r50_1x",
     model=c4(R50, mask=True),
-    data=coco(pad_to=1),
+    data=coco(max_edges=96, pad_to=1),
     schedule=detectron("1x", rate=0.01, batch=8, rate_batch=8, warmup=4000),
     reference={"box_ap": 36.5, "mask_ap": 32.2},
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from kdet.data.outlines import outlines
+
 _TEXT = tf.io.FixedLenFeature([], tf.string)
 _NUMBER = tf.io.FixedLenFeature([], tf.int64)
 _NUMBERS = tf.io.FixedLenSequenceFeature([], tf.int64, allow_missing=True)
@@ -20,6 +22,10 @@ OBJECTS = {
     "object/area": tf.io.FixedLenFeature([], tf.string, ""),
     "object/crowd": _NUMBERS,
     "object/difficult": _NUMBERS,
+}
+MASKS = {
+    **{name: _NUMBERS for name in ("polygon/parts", "polygon/sizes", "rle/runs", "rle/lengths")},
+    "polygon/points": tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True),
 }
 
 
@@ -50,28 +56,43 @@ def decode_image(encoded):
     return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
 
 
-def decode(payload) -> dict:
+def decode(payload, max_edges: int = 0) -> dict:
     """One record as an example; see `kdet.data.schema` for keys, shapes and dtypes.
 
     Objects of which less than a pixel in width or height lies inside the image are left out.
-    Raises tf.errors.InvalidArgumentError: not a record, or an image that cannot be decoded.
+
+    Args:
+        payload: () string, from `Records.read`.
+        max_edges: edges per object's outline (`kdet.data.outlines`); 0 leaves masks out.
+    Raises:
+        tf.errors.InvalidArgumentError: not a record, an image that cannot be decoded, or, where
+            masks are asked for, an object (no crowd) without one.
     """
-    values = parse(payload)
+    values = parse(payload, {**IMAGE, **OBJECTS, **(MASKS if max_edges else {})})
     height, width = values["image/height"], values["image/width"]
     image = decode_image(values["image/encoded"])
     stored, found = tf.stack([height, width]), tf.shape(image, tf.int64)[:2]
-    said = ["image ", tf.strings.as_string(values["image/id"]), " is not of its recorded size"]
-    same = tf.debugging.Assert(tf.reduce_all(stored == found), [tf.strings.join(said)])
+    who = tf.strings.as_string(values["image/id"])
+    said = tf.strings.join(["image ", who, " is not of its recorded size"])
+    same = tf.debugging.Assert(tf.reduce_all(stored == found), [said])
     with tf.control_dependencies([same]):
         image = tf.identity(image)
     boxes, keep = clipped(values["object/bbox"], height, width)
+    crowd, masks = values["object/crowd"] > 0, {}
+    if max_edges:
+        edges, parts = outlines(values, keep & ~crowd, max_edges)
+        drawn = tf.reduce_any(parts >= 0, 1) | crowd | ~keep
+        said = tf.strings.join(["image ", who, " has objects without masks"])
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(drawn), [said])]):
+            masks = {"mask_edges": edges[keep], "mask_parts": parts[keep]}
     return {
+        **masks,
         "image": image,
         "image_id": values["image/id"],
         "original_size": tf.cast(stored, tf.int32),
         "boxes": boxes[keep],
         "labels": tf.cast(values["object/label"], tf.int32)[keep],
-        "crowd": (values["object/crowd"] > 0)[keep],
+        "crowd": crowd[keep],
         "difficult": (values["object/difficult"] > 0)[keep],
     }
 

@@ -53,7 +53,7 @@ def train_batches(
 
     def one(k):
         step, position = k // share, k % share
-        example = decode(records.read(plan[step, position]))
+        example = decode(records.read(plan[step, position]), data.max_edges)
         key = tf.stack([tf.constant(seed, tf.int64), step])
         key = tf.random.experimental.stateless_fold_in(key, worker * share + position)
         parts = (flip, transforms.sized(data, sizes[step]), pad_truth)
@@ -143,6 +143,7 @@ def _batch_keys(example, train=False):
     keys = ("image", "resized_size", "original_size")
     if train:
         keys += ("image_id", "boxes", "labels", "valid")
+        keys += tuple(key for key in ("mask_edges", "mask_parts") if key in example)
     batch = {key: example[key] for key in keys}
     if train:
         batch["sample_seed"] = transforms.sample_seed(example["seed"])
@@ -166,9 +167,9 @@ def _host(array):
 
 
 def _check_objects(records, data):
-    crowded = np.flatnonzero(records.index["objects"] > data.max_boxes)
     if data.keep_first:
         return
+    crowded = np.flatnonzero(records.index["objects"] > data.max_boxes)
     if len(crowded):
         most = int(records.index["objects"].max())
         raise DataError(

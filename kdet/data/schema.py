@@ -25,7 +25,8 @@ example (one record, decoded: `read`)
     boxes           (n, 4) float32, pixels of the original image, clipped to it
     labels          (n,) int32
     crowd, difficult  (n,) bool
-    [polygon/*, rle/* as above where masks are asked for]
+    [mask_edges     (n, E, 4) float32, mask_parts (n, E) int32 where masks are asked for: outlines
+                    in pixels of the original image, -1 in unused places; see `kdet.data.outlines`]
 
 batch (what a model eats; every shape static per canvas)
     image           (B, H, W, 3) float32, normalised, zero-padded right and below
@@ -35,6 +36,8 @@ batch (what a model eats; every shape static per canvas)
     boxes           (B, M, 4) float32, pixels of the resized image        (training)
     labels          (B, M) int32, 0 in padding                            (training)
     valid           (B, M) bool, False in padding                         (training)
+    [mask_edges     (B, M, E, 4) float32, pixels of the original image    (training, mask heads)
+    mask_parts      (B, M, E) int32, -1 in unused places]                 (training, mask heads)
     sample_seed     (B,) int32, of (seed, step, position), for draws inside the step  (training)
 """
 

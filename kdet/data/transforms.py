@@ -10,29 +10,32 @@ from __future__ import annotations
 import tensorflow as tf
 
 from kdet.config import Data
+from kdet.data import outlines
 from kdet.data.plan import fit
-
 from kdet.data.resample import stretch
+
 _FLIP, _SAMPLE = 1, 2  # folded into the seed
 
 
 def flip(probability: float):
-    """Mirrors image and boxes left to right; boxes in pixels of the image as it is then."""
+    """Mirrors image, boxes and outlines left to right; in pixels of the image as it is then."""
 
-    def mirrored(image, boxes):
-        width = tf.cast(tf.shape(image)[1], tf.float32)
-        x1, y1, x2, y2 = tf.unstack(boxes, axis=-1)
-        return tf.reverse(image, [1]), tf.stack([width - x2, y1, width - x1, y2], axis=-1)
+    def mirrored(example):
+        width = tf.cast(tf.shape(example["image"])[1], tf.float32)
+        x1, y1, x2, y2 = tf.unstack(example["boxes"], axis=-1)
+        changed = {
+            "image": tf.reverse(example["image"], [1]),
+            "boxes": tf.stack([width - x2, y1, width - x1, y2], axis=-1),
+        }
+        if "mask_edges" in example:
+            changed["mask_edges"] = outlines.mirror(example["mask_edges"], width)
+        return {**example, **changed}
 
     def apply(example):
         draw = tf.random.stateless_uniform(
             (), tf.random.experimental.stateless_fold_in(example["seed"], _FLIP)
         )
-        image, boxes = example["image"], example["boxes"]
-        image, boxes = tf.cond(
-            draw < probability, lambda: mirrored(image, boxes), lambda: (image, boxes)
-        )
-        return {**example, "image": image, "boxes": boxes}
+        return tf.cond(draw < probability, lambda: mirrored(example), lambda: example)
 
     return apply
 
@@ -44,19 +47,16 @@ def normalise(data: Data):
 
     def apply(example):
         image = example["image"]
+        if data.channels == "BGR":
+            image = tf.reverse(image, [2])
         height, width = tf.shape(image)[0], tf.shape(image)[1]
         # Whole rows at a time: broadcasting over three channels is five times slower.
         flat = tf.cast(tf.reshape(image, [height, width * 3]), tf.float32)
-        if data.channels == "BGR":
-            image = tf.reverse(image, [2])
         flat = flat * tf.tile(scale, [width]) + tf.tile(offset, [width])
         return {**example, "image": tf.reshape(flat, [height, width, 3])}
 
     return apply
 
-
-def resize(data: Data, canvas):
-    """Resizes an image by `kdet.data.plan.fit` and pads it; boxes go with it.
 
 def sized(data: Data, canvas):
     """uint8 image -> normalised and resized, padded to `canvas`; boxes go with it. See `resize`.
@@ -66,6 +66,9 @@ def sized(data: Data, canvas):
     parts = normalise(data), resize(data, canvas)
     return chain(*(parts if data.resize == "scale" else reversed(parts)))
 
+
+def resize(data: Data, canvas):
+    """Resizes an image by `kdet.data.plan.fit` and pads it; boxes go with it.
 
     The image is float32 for "scale", uint8 for "stretch", which fills the canvas. Adds
     resized_size, (2,) float32: scale * (h, w), not rounded, as the reference trains with.
@@ -154,20 +157,29 @@ def scale_boxes(boxes, scale, corners="inclusive"):
 
 
 def pad_truth(max_boxes: int):
-    """Truth for training, padded: boxes (M, 4), labels (M,) int32, valid (M,) bool.
+    """Truth for training, padded: boxes (M, 4), labels (M,) int32, valid (M,) bool, outlines.
 
     Crowd regions are left out, as in the reference, and so simply not labelled.
     """
 
     def apply(example):
         keep = ~example["crowd"]
-        boxes, labels = example["boxes"][keep][:max_boxes], example["labels"][keep][:max_boxes]
-        count = tf.shape(labels)[0]
-        missing = max_boxes - count
+        count = tf.minimum(tf.reduce_sum(tf.cast(keep, tf.int32)), max_boxes)
+
+        def padded(name, fill=0):
+            values = example[name][keep][:max_boxes]
+            room = [[0, max_boxes - count]] + [[0, 0]] * (len(values.shape) - 1)
+            values = tf.pad(values, room, constant_values=fill)
+            return tf.ensure_shape(values, [max_boxes, *values.shape[1:]])
+
+        masks = {}
+        if "mask_edges" in example:
+            masks = {"mask_edges": padded("mask_edges"), "mask_parts": padded("mask_parts", -1)}
         return {
             **example,
-            "boxes": tf.ensure_shape(tf.pad(boxes, [[0, missing], [0, 0]]), [max_boxes, 4]),
-            "labels": tf.ensure_shape(tf.pad(labels, [[0, missing]]), [max_boxes]),
+            **masks,
+            "boxes": padded("boxes"),
+            "labels": padded("labels"),
             "valid": tf.range(max_boxes) < count,
         }
 

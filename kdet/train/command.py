@@ -43,18 +43,16 @@ def resolve(recipe: Recipe, options: Options) -> Recipe:
     """The recipe as the command line wants it; the number of classes comes with the data.
 
     Raises:
-        ConfigError: see `kdet.overrides.override`; a family that cannot be trained yet.
+        ConfigError: see `kdet.overrides.override`; a mask head, and data without outlines.
     """
-    if isinstance(recipe.model, RCNN) and recipe.model.mask:
-        raise ConfigError(
-            f"{recipe.name}: training mask heads is not built yet; "
-            f"kdet.models.load({recipe.name!r}, weights=None) gives the model"
-        )
     if options.data is None:
         recipe = drawn(recipe)
     if options.batch is not None:
         recipe = replace(recipe, schedule=replace(recipe.schedule, batch=options.batch))
-    return override(recipe, options.overrides)
+    recipe = override(recipe, options.overrides)
+    if isinstance(recipe.model, RCNN) and recipe.model.mask and not recipe.data.max_edges:
+        raise ConfigError(f"{recipe.name}: a mask head needs outlines; set data.max_edges, e.g. 96")
+    return recipe
 
 
 def _fail(code, error):

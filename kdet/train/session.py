@@ -243,4 +243,4 @@ def _draw(folder, data):
     for split, (images, seed) in DRAWN.items():
         if not (folder / split / "dataset.json").is_file():
             side = (data.short_side, data.short_side)
-            make_drawn(folder / split, images, seed, side, masks=False)
+            make_drawn(folder / split, images, seed, side)

@@ -51,6 +51,7 @@ def test_a_training_batch_is_what_the_schema_says(records):
         "boxes": ((BATCH, 4, 4), tf.float32),
         "labels": ((BATCH, 4), tf.int32),
         "valid": ((BATCH, 4), tf.bool),
+        "sample_seed": ((BATCH,), tf.int32),
     }
     assert int(dataset.cardinality()) == STEPS and dataset.options().deterministic
     canvases = DATA.canvas_sizes()
@@ -111,7 +112,7 @@ def test_a_longer_run_begins_the_same(records):
 
 def test_one_trace_for_all_canvases(records, monkeypatch):
     calls = []
-    monkeypatch.setattr(module, "decode", lambda payload: calls.append(1) or decode(payload))
+    monkeypatch.setattr(module, "decode", lambda *a: calls.append(1) or decode(*a))
     found = train(records, steps=20)
     assert len({b["image"].shape for b in found}) == 2 and len(calls) == 1
 

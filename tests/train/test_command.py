@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from kdet.config import R50, ConfigError, Recipe, RetinaNet, coco, detectron
+from kdet.config import R50, RCNN, ConfigError, Recipe, RetinaNet, coco, detectron
 from kdet.train import command
 from kdet.train.options import parse
 from kdet.weights.archive import read_archive
@@ -55,6 +55,13 @@ def test_the_recipe_is_resolved_in_order():
     real = command.resolve(RECIPE, options("--data=d", "--batch=2", "model.width=64"))
     assert real.model.backbone.norm == "frozen" and real.model.width == 64
     assert (real.schedule.batch, real.schedule.rate_batch) == (2, 16)
+
+
+def test_mask_heads_need_outlines():
+    row = Recipe("row", RCNN(R50, mask=True), coco(max_edges=96), detectron("1x", rate=0.01))
+    assert command.resolve(row, options()).data.max_edges == 96
+    with pytest.raises(ConfigError, match="needs outlines; set data.max_edges"):
+        command.resolve(row, options("data.max_edges=0"))
 
 
 @pytest.mark.parametrize(
