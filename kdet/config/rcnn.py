@@ -24,6 +24,7 @@ class RCNN:
     width: int = 256  # channels of the pyramid and the mask head
     head_width: int = 1024  # of the two fully connected layers of a box head
     # region proposals
+    anchor_scale: float = 1.0  # of the anchors' sides, 32 to 512 pixels of the resized image
     rpn_foreground_iou: float = 0.7
     rpn_background_iou: float = 0.3
     rpn_batch: int = 256  # anchors sampled per image

@@ -69,12 +69,13 @@ class RPNHead(keras.layers.Layer):
 class RPNAnchors(keras.layers.Layer):
     """{"P2": (B, h, w, C), ...} -> {"P2": (hwA, 4) float32, ...}; see `ops.anchors.rpn_grid`."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, scale=1.0, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
+        self.scale = scale
 
     def call(self, pyramid):
         return {
-            level: anchor_ops.rpn_grid(*ops.shape(features)[1:3], level)
+            level: anchor_ops.rpn_grid(*ops.shape(features)[1:3], level, self.scale)
             for level, features in pyramid.items()
         }
 
@@ -84,6 +85,9 @@ class RPNAnchors(keras.layers.Layer):
             level: (None if None in shape[1:3] else per_cell[level] * shape[1] * shape[2], 4)
             for level, shape in pyramid_shape.items()
         }
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale}
 
 
 @keras.saving.register_keras_serializable("kdet")

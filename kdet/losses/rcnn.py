@@ -29,7 +29,7 @@ def targets(config, batch):
         {"anchors": (B, S) int32 indices, "labels": (B, S) float32 0 or 1, "used": (B, S) bool,
         "deltas": (B, S, 4)}, foreground in the first places; {"images": scalar float32}.
     """
-    anchors = anchor_ops.rpn_pyramid(batch["image"].shape[1:3], config.neck)
+    anchors = anchor_ops.rpn_pyramid(batch["image"].shape[1:3], config.neck, config.anchor_scale)
     inside = _inside(anchors, batch["resized_size"])
     # anchors of no size overlap nothing: those outside are out of the matching
     usable = ops.where(inside[..., None], anchors[None], 0.0)

@@ -36,7 +36,7 @@ def network(config):
     }
     features = _features(inputs["image"], config)
     layers = _layers(config)
-    raw = {"rpn": _rpn(layers, features)}
+    raw = {"rpn": _rpn(config, layers, features)}
     limit = inputs["resized_size"]
     if config.clip_proposals == "canvas":
         limit = CanvasSize(name="canvas_size")(inputs["image"])
@@ -98,7 +98,7 @@ def train_network(config, network):
     levels = layers["rpn_head"].input
     levels = levels if isinstance(levels, list) else [levels]
     features = dict(zip(RPN_LEVELS[config.neck], levels))
-    raw = {"rpn": _rpn(layers, features), "stages": {}}
+    raw = {"rpn": _rpn(config, layers, features), "stages": {}}
     found = _proposals(config, config.proposals_train, raw["rpn"], inputs["resized_size"])
     rois, used = found["boxes"], found["valid"]
     for number, (iou, _, variances) in _stages(config):
@@ -159,8 +159,9 @@ def _layers(config):
     return {layer.name.removesuffix("_c4"): layer for layer in made}
 
 
-def _rpn(layers, features):
-    return {**layers["rpn_head"](features), "anchors": RPNAnchors(name="anchors")(features)}
+def _rpn(config, layers, features):
+    anchors = RPNAnchors(config.anchor_scale, name="anchors")
+    return {**layers["rpn_head"](features), "anchors": anchors(features)}
 
 
 def _proposals(config, counts, rpn, limit):

@@ -84,28 +84,31 @@ def retina_pyramid(canvas):
     )
 
 
-def rpn_grid(height, width, level):
+def rpn_grid(height, width, level, scale=1.0):
     """The region proposal network's anchors on one map; see `grid`.
 
-    A pyramid level "P2" to "P6" has one size, 8 strides; the single map "C4" has five.
+    A pyramid level "P2" to "P6" has one size, 8 strides; the single map "C4" has five. All sides
+    are multiplied by `scale`.
     """
     stride = 2 ** int(level[1:])
     sizes = (8 * stride,) if level.startswith("P") else (32, 64, 128, 256, 512)
+    sizes = tuple(scale * size for size in sizes)
     return grid(height, width, stride, cell(stride, sizes, RPN_RATIOS))
 
 
-def rpn_pyramid(canvas, neck):
+def rpn_pyramid(canvas, neck, scale=1.0):
     """All anchors of the region proposal network, level by level.
 
     Args:
         canvas: (h, w) ints.
         neck: "fpn" or "c4".
+        scale: of all sides.
     Returns:
         (A, 4) float32.
     """
     return ops.concatenate(
         [
-            rpn_grid(*(-(-side // 2 ** int(level[1:])) for side in canvas), level)
+            rpn_grid(*(-(-side // 2 ** int(level[1:])) for side in canvas), level, scale)
             for level in RPN_LEVELS[neck]
         ]
     )
