@@ -53,3 +53,97 @@ def resample(features, level, start, step, count, mean):
     pooled = tf.dynamic_stitch(places, parts)
     side = count // mean
     return tf.reshape(pooled, (batch, boxes, side, side, features[0].shape[-1]))
+
+
+def has_fused_norm(alone):
+    """Whether `fused_norm` gives the statistics wanted: on TensorFlow, in training on one replica.
+
+    Args:
+        alone: the batch's own statistics are wanted, which several replicas would have to exchange.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not alone or tf.distribute.get_strategy().num_replicas_in_sync == 1
+
+
+def fused_norm(inputs, gamma, beta, statistics, epsilon):
+    """Batch normalisation over all axes but the last.
+
+    Args:
+        inputs: (B, H, W, C) floating point.
+        gamma, beta: (C,) float32.
+        statistics: mean and variance, (C,) float32 each, or None for those of `inputs`.
+        epsilon: added to the variance.
+    Returns:
+        outputs like inputs; mean and biased variance used, (C,) float32.
+    """
+    import tensorflow as tf
+
+    gamma, beta = (tf.cast(tf.convert_to_tensor(x), tf.float32) for x in (gamma, beta))
+    if statistics is not None:
+        mean, variance = (tf.convert_to_tensor(x) for x in statistics)
+        return _normalised(inputs, gamma, beta, mean, variance, epsilon), mean, variance
+    if not tf.config.list_logical_devices("GPU"):
+        return _with_exact_moments(inputs, gamma, beta, epsilon)
+    found = tf.raw_ops.FusedBatchNormV3(
+        x=inputs,
+        scale=gamma,
+        offset=beta,
+        mean=tf.zeros([0]),
+        variance=tf.zeros([0]),
+        epsilon=epsilon,
+    )
+    count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
+    # the kernel gives the unbiased variance, which the reference does not use
+    return found.y, found.batch_mean, found.batch_variance * (count - 1) / tf.maximum(count, 1)
+
+
+def _normalised(inputs, gamma, beta, mean, variance, epsilon):
+    import tensorflow as tf
+
+    return tf.raw_ops.FusedBatchNormV3(
+        x=inputs,
+        scale=gamma,
+        offset=beta,
+        mean=mean,
+        variance=variance,
+        epsilon=epsilon,
+        is_training=False,
+    ).y
+
+
+def _with_exact_moments(inputs, gamma, beta, epsilon):
+    """The CPU's training kernel sums a channel in one go, which costs two digits on large maps.
+
+    Here the sums go by rows first; that takes no longer, and the kernel's gradient still fits.
+    """
+    import tensorflow as tf
+
+    def mean_of(x):
+        return tf.reduce_mean(tf.reduce_mean(tf.cast(x, tf.float32), axis=2), axis=[0, 1])
+
+    @tf.custom_gradient
+    def normalised(inputs, gamma, beta):
+        mean = mean_of(inputs)
+        variance = tf.maximum(mean_of(tf.square(tf.cast(inputs, tf.float32))) - mean**2, 0.0)
+
+        def gradient(upstream, *_):  # nothing learns from the statistics themselves
+            found = tf.raw_ops.FusedBatchNormGradV3(
+                y_backprop=upstream,
+                x=inputs,
+                scale=gamma,
+                reserve_space_1=mean,
+                reserve_space_2=variance,
+                reserve_space_3=tf.zeros([0]),
+                epsilon=epsilon,
+            )
+            return found.x_backprop, found.scale_backprop, found.offset_backprop
+
+        return (
+            (_normalised(inputs, gamma, beta, mean, variance, epsilon), mean, variance),
+            gradient,
+        )
+
+    return normalised(inputs, gamma, beta)

@@ -3,12 +3,7 @@
 import keras
 from keras import layers, ops
 
-# Keras exchanges statistics between replicas on TensorFlow only, which is where kdet trains
-BATCH_NORM = {
-    "epsilon": 1e-5,
-    "momentum": 0.9,
-    "synchronized": keras.backend.backend() == "tensorflow",
-}
+from kdet.layers.batch_norm import BatchNorm
 
 
 def he_normal(kernel_size, channels):
@@ -50,7 +45,7 @@ def conv_batch_norm(
         x = layers.DepthwiseConv2D(kernel_size, depthwise_initializer=start, **facts)(x)
     else:
         x = layers.Conv2D(filters, kernel_size, groups=groups, kernel_initializer=start, **facts)(x)
-    return layers.BatchNormalization(**BATCH_NORM, trainable=trainable, name=norm_name)(x)
+    return BatchNorm(trainable=trainable, name=norm_name)(x)
 
 
 @keras.saving.register_keras_serializable("kdet")
