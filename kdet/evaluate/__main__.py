@@ -21,8 +21,9 @@ def main(arguments=None) -> int:
     from kdet.config import ConfigError
     from kdet.data.errors import DataError
     from kdet.data.records import Records
-    from kdet.evaluate import EvaluationError, evaluate, format_table
     from kdet.evaluate.coco import write_results
+    from kdet.evaluate.run import evaluate, format_table
+    from kdet.evaluate.truth import EvaluationError
     from kdet.models.zoo import checkpoint_of
     from kdet.weights.archive import ArchiveError
 

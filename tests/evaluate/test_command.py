@@ -1,0 +1,37 @@
+"""`python -m kdet.evaluate`: from a run folder to a table and two files."""
+
+import json
+
+import numpy as np
+
+from kdet import models
+from kdet.config import Data, LabelMap
+from kdet.evaluate.__main__ import main
+
+
+def blind(inputs):
+    """A detector that sees nothing."""
+    n = len(inputs["image"])
+    empty = np.zeros((n, 1), np.float32)
+    return {
+        "boxes": np.zeros((n, 1, 4), np.float32),
+        "scores": empty,
+        "labels": empty.astype(int),
+        "valid": empty > 0,
+    }
+
+
+def test_table_and_files(folder, tmp_path, monkeypatch, capsys):
+    blind.data = Data(short_side=64, long_side=96, pad_to=32)
+    blind.labels = LabelMap(("circle", "square", "star"), (5, 17, 90))
+    monkeypatch.setattr(models, "load", lambda path, overrides: blind)
+    (tmp_path / "last.npz").touch()
+    assert main([str(tmp_path), "--data", str(folder)]) == 0
+    assert "AP 0.0" in capsys.readouterr().out
+    assert json.loads((tmp_path / "detections.json").read_text()) == []
+    assert json.loads((tmp_path / "metrics.json").read_text())["AP50"] == 0
+
+
+def test_a_run_without_checkpoint_is_one_line(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 1
+    assert "expected best.npz or last.npz" in capsys.readouterr().err
