@@ -33,3 +33,26 @@ class LabelMap:
             return self.ids.index(source_id)
         except ValueError:
             raise KeyError(f"category id {source_id} is not in the label map") from None
+
+
+# the 80 classes of COCO 2017 with their category ids, and the 20 of VOC in alphabetical order
+COCO_LABELS = LabelMap(
+    tuple(
+        "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,"
+        "stop sign,parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,"
+        "backpack,umbrella,handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,"
+        "baseball bat,baseball glove,skateboard,surfboard,tennis racket,bottle,wine glass,cup,fork,"
+        "knife,spoon,bowl,banana,apple,sandwich,orange,broccoli,carrot,hot dog,pizza,donut,cake,"
+        "chair,couch,potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,keyboard,"
+        "cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,scissors,teddy bear,"
+        "hair drier,toothbrush".split(",")
+    ),
+    tuple(k for k in range(1, 91) if k not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)),
+)
+VOC_LABELS = LabelMap(
+    tuple(
+        "aeroplane,bicycle,bird,boat,bottle,bus,car,cat,chair,cow,diningtable,dog,horse,motorbike,"
+        "person,pottedplant,sheep,sofa,train,tvmonitor".split(",")
+    ),
+    tuple(range(1, 21)),
+)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import hashlib
 import runpy
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+from keras import ops
+
 from kdet.config import ConfigError, LabelMap, Recipe
+from kdet.config.labels import COCO_LABELS, VOC_LABELS
 from kdet.models.detector import build
-from kdet.overrides import from_dict, override
-from kdet.weights.archive import ArchiveError, check_complete, group, read_archive
+from kdet.overrides import from_dict, override, to_dict, to_json
+from kdet.weights import paddle
+from kdet.weights.archive import ArchiveError, check_complete, group, read_archive, write_archive
+from kdet.weights.fetch import digest, fetch, home
+from kdet.weights.fill import fill, possible_names
+from kdet.weights.names import reference_name, to_reference
+from kdet.weights.sources import released
 
 
 def names() -> tuple[str, ...]:
@@ -37,29 +48,53 @@ def load(name, weights="released", num_classes=None, overrides=()):
     Args:
         name: a row of the zoo, or the path of a checkpoint (`best.npz`, `last.npz`) or of a run
             folder that holds one.
-        weights: for a row: None for random weights, or a checkpoint's path. "released" weights
-            cannot be fetched yet.
-        num_classes: for a row with random weights: another number of classes.
+        weights: for a row: "released", the published ones, fetched once (`kdet.weights.fetch`);
+            None for random ones; or a path: a checkpoint of kdet or of Paddle
+            (`kdet.weights.paddle.find` says which kinds).
+        num_classes: for a row: another number of classes. Layers that depend on it keep their
+            random values, and are named on stderr; all others are loaded.
         overrides: `key=value` changes of the recipe.
     Returns:
-        `kdet.models.Detector`.
+        `kdet.models.Detector`. Every variable has its stored value, but for `num_classes`.
     Raises:
         ConfigError: unknown row, impossible combination.
-        ArchiveError: a checkpoint that is damaged or does not fit.
+        ArchiveError: a checkpoint that is damaged or does not fit; FetchError: one that cannot be
+            had. One line each.
     """
-    if _is_path(name):
+    if name not in names() and _is_path(name):
         return _from_checkpoint(Path(name), overrides)
     row = override(recipe(name), overrides)
     if weights == "released":
+        return _released(row, num_classes)
+    if weights is None:
+        return _random(row, num_classes)
+    path = Path(weights)
+    if not path.exists():
         raise ConfigError(
-            f"{name}: published weights cannot be fetched yet; pass weights=None for random ones "
-            f"or the path of a kdet checkpoint, e.g. of python recipes/{name}.py"
+            f"{name}: weights must be 'released', None or a path; there is no file {str(path)!r}"
         )
-    if weights is not None:
-        return _from_checkpoint(Path(weights), overrides)
-    if num_classes is not None:
-        row = replace(row, model=replace(row.model, num_classes=num_classes))
-    return build(row.model, row.data)
+    if paddle.is_paddle(path):
+        return _from_paddle(row, path, num_classes)
+    detector = _from_checkpoint(path, overrides)
+    if num_classes not in (None, len(detector.labels)):
+        raise ConfigError(f"{path}: has {len(detector.labels)} classes; leave num_classes out")
+    return detector
+
+
+def save_paddle(detector, folder) -> None:
+    """Writes the weights in the reference's form, one file per variable; `load` reads them again.
+
+    Norms that kdet holds folded are written as the reference's affine channels.
+
+    Args:
+        detector: `kdet.models.Detector`.
+        folder: a new or empty folder.
+    Raises:
+        ArchiveError: the folder has something in it.
+    """
+    named = sorted((reference_name(v.path), v) for v in detector.network.variables)
+    tensors = ((name, to_reference(ops.convert_to_numpy(v), name)) for name, v in named)
+    paddle.write(folder, tensors)
 
 
 def checkpoint_of(path) -> Path:
@@ -77,6 +112,41 @@ def _is_path(name):
     return isinstance(name, Path) or Path(name).suffix == ".npz" or Path(name).is_dir()
 
 
+def _random(row, num_classes):
+    if num_classes is not None:
+        row = replace(row, model=replace(row.model, num_classes=num_classes))
+    known = {"coco": COCO_LABELS, "voc": VOC_LABELS}.get(row.data.dataset)
+    fits = known is not None and len(known) == row.model.num_classes
+    return build(row.model, row.data, known if fits else None)
+
+
+def _from_paddle(row, path, num_classes):
+    detector = _random(row, num_classes)
+    parts = paddle.find(path, possible_names(detector.network))
+    report = fill(detector.network, parts, path, new_classes=num_classes is not None)
+    if report.fresh:
+        print(f"{path}: {report}", file=sys.stderr)
+    return detector
+
+
+def _released(row, num_classes):
+    """The published weights; their converted form is kept, as a checkpoint of kdet."""
+    path = fetch(released(row.name), check=paddle.find)
+    if num_classes is not None:
+        return _from_paddle(row, path, num_classes)
+    facts = f"{digest(path)} {to_json(row.model)}".encode()
+    kept = home() / "converted" / f"{row.name}-{hashlib.sha256(facts).hexdigest()[:16]}.npz"
+    if kept.is_file():
+        with contextlib.suppress(ArchiveError):  # damaged: made again
+            return _with_weights(_random(row, None), kept, read_archive(kept)[0])
+    detector = _from_paddle(row, path, None)
+    arrays = {f"weights/{v.path}": ops.convert_to_numpy(v) for v in detector.network.variables}
+    with contextlib.suppress(OSError):  # a cache: no room for it is no reason to fail
+        kept.parent.mkdir(exist_ok=True)
+        write_archive(kept, arrays, {"recipe": to_dict(row), "labels": to_dict(detector.labels)})
+    return detector
+
+
 def _from_checkpoint(path, overrides):
     path = checkpoint_of(path)
     arrays, meta = read_archive(path)
@@ -89,7 +159,10 @@ def _from_checkpoint(path, overrides):
     if not isinstance(row, Recipe) or not isinstance(labels, LabelMap):
         raise ArchiveError(f"{path}: its description is not a recipe and a label map")
     row = override(row, overrides)
-    detector = build(row.model, row.data, labels)
+    return _with_weights(build(row.model, row.data, labels), path, arrays)
+
+
+def _with_weights(detector, path, arrays):
     weights = group(arrays, "weights")
     variables = {v.path: v for v in detector.network.variables}
     check_complete(path, weights, {name: v.shape for name, v in variables.items()})

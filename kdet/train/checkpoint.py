@@ -18,9 +18,12 @@ from kdet.models.zoo import checkpoint_of
 from kdet.overrides import to_dict
 from kdet.weights import paddle
 from kdet.weights.archive import ArchiveError, check_complete, group, read_archive, write_archive
+from kdet.weights.fetch import FetchError, fetch
 from kdet.weights.fill import Report, start
+from kdet.weights.sources import backbone, released
 
 VERSION = 1
+PUBLISHED = ("imagenet", "released")
 
 
 def describe_run(recipe: Recipe, labels: LabelMap, seed: int, precision: str) -> dict:
@@ -81,22 +84,33 @@ def restore(path, trainer, about: dict) -> float | None:
     return best
 
 
-def start_from(paths: str, network, labels: LabelMap) -> Report:
+def start_from(paths: str, recipe: Recipe, network, labels: LabelMap) -> Report:
     """Starts a new run from stored weights; what they lack keeps its initial values.
 
     Args:
-        paths: a kdet checkpoint or a run folder, all of which must fit (see `initialise`); or
-            checkpoints of Paddle joined by commas, the later ones first where they overlap: whole
-            detectors, also of other classes, or backbones (see `kdet.weights.fill.start`).
+        paths: "imagenet", the published backbone that the reference starts from; "released", the
+            published detector; a kdet checkpoint or a run folder, all of which must fit (see
+            `initialise`); or checkpoints of Paddle joined by commas, the later ones first where
+            they overlap: whole detectors, also of other classes, or backbones (see
+            `kdet.weights.fill.start`).
+        recipe: of the run.
         network: keras.Model; its variables are assigned.
         labels: classes of the new run.
     Raises:
-        ConfigError: no such file. ArchiveError: damaged, or it does not fit.
+        ConfigError: no such file. ArchiveError: damaged, it does not fit, or it cannot be fetched.
     """
+    if paths in PUBLISHED:
+        url = backbone(recipe.model) if paths == "imagenet" else released(recipe.name)
+        try:
+            paths = str(fetch(url, check=paddle.find))
+        except FetchError as error:
+            raise FetchError(f"{error}; --init none starts from random weights") from None
     files = [Path(path.strip()) for path in paths.split(",")]
     absent = [str(path) for path in files if not path.exists()]
     if absent:
-        raise ConfigError(f"--init takes none or checkpoints, and {absent[0]!r} is no file")
+        raise ConfigError(
+            f"--init takes none, imagenet, released or checkpoints; {absent[0]!r} is no file"
+        )
     if len(files) == 1 and not paddle.is_paddle(files[0]):
         fresh = initialise(checkpoint_of(files[0]), network, labels)
         loaded = tuple(path for path in by_path(network) if path not in fresh)

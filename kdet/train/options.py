@@ -53,8 +53,9 @@ def _flags():
     define(
         text,
         "init",
-        "none",
-        "weights to start from: none, a kdet checkpoint, or A.tar[,B.tar]",
+        None,
+        "weights to start from: none, imagenet (the published backbone; default with --data), "
+        "released, a kdet checkpoint, or Paddle's A.tar[,B.tar]",
     )
     define(yes, "resume", False, "go on from the last checkpoint in --out")
     define(whole, "replicas", 0, "devices to use; 0: every GPU, or one CPU", lower_bound=0)
@@ -93,10 +94,11 @@ def parse(name: str, argv) -> Options | None:
         script = f"recipes/{name}.py"
         print(USAGE % (name, script) + values.get_help())
         return None
-    if values.resume and values.init != "none":
+    if values.resume and values.init not in (None, "none"):
         raise ConfigError("--resume goes on with its own weights: leave --init out")
     if values.eval_every is not None and values.eval_every < 0:
         raise ConfigError(f"--eval_every must be at least 0, got {values.eval_every}")
     fields = {k: values[k].value for k in Options.__dataclass_fields__ if k != "overrides"}
     fields["out"] = fields["out"] or f"runs/{name}"
+    fields["init"] = fields["init"] or ("imagenet" if values.data and not values.resume else "none")
     return Options(**fields, overrides=tuple(overrides))

@@ -168,7 +168,8 @@ class Session:
         self._say(describe(self.recipe.schedule))
 
     def _initialise(self, paths):
-        report = checkpoint.start_from(paths, self.detector.network, self.detector.labels)
+        detector = self.detector
+        report = checkpoint.start_from(paths, self.recipe, detector.network, detector.labels)
         self._say(f"weights of {paths}: {report}")
 
     def _batches(self):

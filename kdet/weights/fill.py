@@ -101,6 +101,14 @@ def start(network, parts: dict[str, Part], where) -> Report:
     return plan.run()
 
 
+def possible_names(network) -> list[list[str]]:
+    """What a checkpoint of a network may hold: its norms folded, or with their statistics."""
+    names = [reference_name(v.path) for v in network.variables]
+    norms = {n.removesuffix("_scale") for n in names if n.endswith("_scale")}
+    more = [f"{norm}_{kind}" for norm in sorted(norms) for kind in NORM[2:]]
+    return [names, sorted({*names, *more})]
+
+
 def _refuse(where, problems):
     said = "; ".join(f"{what}: {some(names)}" for what, names in problems.items() if names)
     if said:

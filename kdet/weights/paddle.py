@@ -1,4 +1,5 @@
-"""Checkpoints of Paddle 1.x: a folder or a tar archive with one file per variable.
+"""Checkpoints of Paddle 1.x: a folder or tar archive of one file per variable, all variables in
+one file, or a pickled dict.
 
 Reading is in two steps: `find` describes all tensors, `arrays` takes memory for those wanted.
 Archives are never unpacked to disk.
@@ -6,21 +7,22 @@ Archives are never unpacked to disk.
 
 from __future__ import annotations
 
-import gzip
+import os
+import shutil
 import stat
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from kdet.weights.archive import ArchiveError
-from kdet.weights.tensors import Header, read_header, read_values
+from kdet.weights.pickled import read_pickle, values_of
+from kdet.weights.tar import MOST_FILES, members, open_packed
+from kdet.weights.tensors import Header, read_header, read_values, write_tensor
 
-MOST_FILES = 20_000
-MOST_TAR_HEADER = 1 << 18  # bytes of one member's headers; a checkpoint's have 512 or 1024
 BROKEN = (OSError, EOFError, ValueError, RecursionError, tarfile.TarError, zlib.error)
 
 
@@ -33,12 +35,14 @@ class Part:
         path: the file that holds it, maybe among others.
         offset: of its values in that file (unpacked, where it is compressed).
         header: type and shape.
+        values: of a pickled tensor, see `pickled.read_pickle`.
     """
 
     name: str
     path: Path
     offset: int
     header: Header
+    values: bytes | str | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -46,12 +50,15 @@ class Part:
         return self.header.shape
 
 
-def find(path) -> dict[str, Part]:
+def find(path, names: Iterable[Iterable[str]] = ()) -> dict[str, Part]:
     """Describes the tensors of a checkpoint without reading their values.
 
     Args:
-        path: a folder with one file per variable (or with one such folder and nothing else), or a
-            plain or gzip-compressed tar archive of such a folder.
+        path: a folder with one file per variable (or with one such folder and nothing else), a
+            plain or gzip-compressed tar archive of such a folder, a file of all variables, or
+            `.pdparams`.
+        names: for a file of all variables, which holds no names: lists of what it may hold; the
+            one of its length is meant.
     Returns:
         variable name -> Part, in stored order.
     Raises:
@@ -61,6 +68,13 @@ def find(path) -> dict[str, Part]:
     try:
         if path.is_dir():
             return _in_folder(path)
+        with open(path, "rb") as file:
+            start = file.read(12)
+        if start[:1] == b"\x80":
+            found = read_pickle(path).items()
+            return {name: Part(name, path, 0, header, values) for name, (header, values) in found}
+        if start == bytes(12):
+            return _in_one_file(path, [sorted(choice) for choice in names])
         return _in_tar(path)
     except FileNotFoundError:
         raise ArchiveError(f"{path}: no such file or folder") from None
@@ -83,24 +97,51 @@ def arrays(parts: Iterable[Part]) -> Iterator[tuple[str, np.ndarray]]:
         for part in sorted(parts, key=lambda part: (part.path, part.offset)):
             where = f"{part.path}: {part.name}"
             try:
-                if opened != part.path:
-                    if stream:
-                        stream.close()
-                    stream, opened = _open(part.path), part.path
-                stream.seek(part.offset)
-                yield part.name, read_values(stream, part.header, where)
+                if part.values is not None:
+                    array = values_of(part.header, part.values)
+                else:
+                    if opened != part.path:
+                        if stream:
+                            stream.close()
+                        stream, opened = open_packed(part.path), part.path
+                    stream.seek(part.offset)
+                    array = read_values(stream, part.header, where)
+            except ArchiveError:
+                raise
             except BROKEN as error:
-                if isinstance(error, ArchiveError):
-                    raise
                 raise ArchiveError(f"{where}: {_line(error)}") from None
+            yield part.name, array
     finally:
         if stream:
             stream.close()
 
 
-def read(path) -> dict[str, np.ndarray]:
+def read(path, names: Iterable[Iterable[str]] = ()) -> dict[str, np.ndarray]:
     """All tensors of a checkpoint at once: name -> array. See `find`."""
-    return dict(arrays(find(path).values()))
+    return dict(arrays(find(path, names).values()))
+
+
+def write(folder, tensors: Iterable[tuple[str, np.ndarray]]) -> None:
+    """Writes a folder with one file per variable, as the reference reads it; all of it or nothing.
+
+    Args:
+        folder: must not exist, or be empty.
+        tensors: (variable name, array in the reference's layout).
+    Raises:
+        ArchiveError: the folder has something in it.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ArchiveError(f"{folder}: exists; expected a new or empty folder")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary.mkdir(parents=True)
+    try:
+        for name, array in tensors:
+            with open(temporary / name, "wb") as stream:
+                write_tensor(stream, array)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def is_paddle(path) -> bool:
@@ -120,43 +161,41 @@ def _in_folder(folder):
         raise ArchiveError(f"{folder}: {len(files)} files; a checkpoint has at most {MOST_FILES}")
     parts = {}
     for path in files:
-        about = path.lstat()
+        about, where = path.lstat(), f"{folder}: {path.name}"
         if not stat.S_ISREG(about.st_mode):
-            raise ArchiveError(f"{folder}: {path.name}: expected a plain file, one per variable")
+            raise ArchiveError(f"{where}: expected a plain file, one per variable")
         with open(path, "rb") as stream:
-            header = _whole(stream, about.st_size, f"{folder}: {path.name}")
+            header = _whole(stream, about.st_size, where)
         parts[path.name] = Part(path.name, path, header.length, header)
-    if not parts:
-        raise ArchiveError(f"{folder}: expected files, one per variable; it is empty")
-    return parts
+    return _some_of(parts, folder)
 
 
 def _in_tar(path):
-    parts, folders = {}, set()
-    with _open(path) as stream, _open(path) as walked:
-        end = None if isinstance(stream, gzip.GzipFile) else path.stat().st_size
-        careful = _Careful(walked)
-        tar = tarfile.open(fileobj=careful, mode="r:")
-        while member := careful.next(tar):
-            name = PurePosixPath(member.name)
-            where = f"{path}: {_line(member.name)}"
-            if member.isdir():
-                continue
-            if name.is_absolute() or ".." in name.parts:
-                raise ArchiveError(f"{where}: names a place outside of its folder")
-            if not member.isreg() or member.issparse():
-                raise ArchiveError(f"{where}: expected a plain file, one per variable")
-            if name.name.startswith("."):
-                continue
-            folders.add(name.parent)
-            if name.name in parts or len(folders) > 1 or len(parts) >= MOST_FILES:
-                raise ArchiveError(f"{where}: expected one folder with one file per variable")
-            if member.size < 0 or (end is not None and member.offset_data + member.size > end):
-                raise ArchiveError(f"{where}: the archive ends within it")
-            stream.seek(member.offset_data)
-            header = _whole(stream, member.size, where)
-            offset = member.offset_data + header.length
-            parts[name.name] = Part(name.name, path, offset, header)
+    parts = {}
+    with open_packed(path) as stream:
+        for name, offset, size in members(path):
+            stream.seek(offset)
+            header = _whole(stream, size, f"{path}: {name}")
+            parts[name] = Part(name, path, offset + header.length, header)
+    return _some_of(parts, path)
+
+
+def _in_one_file(path, choices):
+    headers, size = [], path.stat().st_size
+    with open(path, "rb") as stream:
+        while stream.tell() < size and len(headers) < MOST_FILES:
+            where = f"{path}: tensor {len(headers)}"
+            header = read_header(stream, size - stream.tell(), where)
+            headers.append((stream.tell(), header))
+            stream.seek(header.nbytes, os.SEEK_CUR)
+    names = next((names for names in choices if len(names) == len(headers)), None)
+    if names is None:
+        wanted = " or ".join(str(len(names)) for names in choices) or "a list of names"
+        raise ArchiveError(f"{path}: {len(headers)} tensors without names; expected {wanted}")
+    return {name: Part(name, path, *facts) for name, facts in zip(names, headers)}
+
+
+def _some_of(parts, path):
     if not parts:
         raise ArchiveError(f"{path}: expected files, one per variable; it is empty")
     return parts
@@ -165,48 +204,11 @@ def _in_tar(path):
 def _whole(stream, size, where):
     """The header of a tensor that is all of its file."""
     header = read_header(stream, size, where)
-    if header.length + header.nbytes != size:
-        extra = size - header.length - header.nbytes
+    extra = size - header.length - header.nbytes
+    if extra:
         raise ArchiveError(f"{where}: {extra} bytes too many for its shape {header.shape}")
     return header
 
 
-def _open(path):
-    file = open(path, "rb")
-    packed = file.read(2) == b"\x1f\x8b"
-    file.seek(0)
-    if not packed:
-        return file
-    file.close()
-    return gzip.open(path, "rb")
-
-
-class _Careful:
-    """A file for `tarfile` that refuses to read headers without end: they may be made of air."""
-
-    def __init__(self, file):
-        self.file, self.left, self.seen = file, MOST_TAR_HEADER, 0
-
-    def next(self, tar):
-        """The next member; its headers may take so many bytes and no more."""
-        self.left, self.seen = MOST_TAR_HEADER, self.seen + 1
-        if self.seen > 2 * MOST_FILES:
-            raise tarfile.ReadError("too many members")
-        tar.members = []  # they would pile up there
-        return tar.next()
-
-    def read(self, size=-1):
-        if not 0 <= size <= self.left:
-            raise tarfile.ReadError("a member's headers are too long")
-        self.left -= size
-        return self.file.read(size)
-
-    def seek(self, offset, whence=0):
-        return self.file.seek(offset, whence)
-
-    def tell(self):
-        return self.file.tell()
-
-
-def _line(text):
-    return " ".join(str(text).split())[:200] or type(text).__name__
+def _line(error):
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -102,8 +102,8 @@ def test_names_and_recipes():
     assert "retinanet_r50_fpn_1x" in models.names()
     with pytest.raises(ConfigError, match="did you mean 'retinanet_r50_fpn_1x'"):
         models.recipe("retinanet_r50_fpn")
-    with pytest.raises(ConfigError, match="published weights cannot be fetched yet"):
-        models.load("retinanet_r50_fpn_1x")
+    with pytest.raises(ConfigError, match="no file 'nowhere'"):
+        models.load("retinanet_r50_fpn_1x", weights="nowhere")
 
 
 def test_load_of_a_checkpoint(detector, inputs, tmp_path):

@@ -108,7 +108,7 @@ def whole(tmp_path_factory, no_export):
 
 
 def train(folder, out, *more):
-    data = ["--data", str(folder / "data"), "--out", str(folder / out)]
+    data = ["--data", str(folder / "data"), "--out", str(folder / out), "--init=none"]
     small = ["data.short_side=64", "data.long_side=64", "data.canvases=((128, 128),)"]
     return command.run(RECIPE, [*data, *small, *RUN, *more])
 

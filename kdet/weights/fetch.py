@@ -1,0 +1,214 @@
+"""Files from the network, once: resumed, checked, kept.
+
+    KDET_HOME/weights/NAME        the file (KDET_HOME is ~/.cache/kdet by default)
+    KDET_HOME/weights/NAME.json   its size and SHA-256, written when it was first complete
+    KDET_HOME/weights/NAME.part   what has come so far
+    KDET_HOME/weights/NAME.lock   held by the process that fetches
+
+KDET_MIRROR replaces everything before NAME in an address.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from kdet.weights.archive import ArchiveError
+from kdet.weights.lock import held
+
+CHUNK = 1 << 18
+TRIES = 4  # in a row without a single byte
+PERMANENT = (400, 401, 403, 404, 405, 410, 451)
+
+
+class FetchError(ArchiveError):
+    """A file cannot be had, or is not what it was."""
+
+
+def home() -> Path:
+    """Where fetched files are kept: KDET_HOME, or ~/.cache/kdet."""
+    return Path(os.environ.get("KDET_HOME") or Path.home() / ".cache" / "kdet")
+
+
+def fetch(url: str, mirror=None, check=None, timeout=30.0, pause=1.0) -> Path:
+    """A local copy of a published file, fetched at most once.
+
+    A file put there by hand is taken as it is, and checked from then on.
+
+    Args:
+        url: address; the file's name is its last part.
+        mirror: replaces what stands before the name; default: KDET_MIRROR.
+        check: called with the path of a new file before it is accepted; raises ArchiveError.
+        timeout: seconds without a byte after which a connection is given up.
+        pause: seconds before the second try; doubled for each further one.
+    Returns:
+        path of the file, whole and of the recorded size and SHA-256.
+    Raises:
+        FetchError: one line that names the address and the place to put the file by hand.
+    """
+    name = url.rpartition("/")[2]
+    folder = home() / "weights"
+    path, record = folder / name, folder / f"{name}.json"
+    mirror = mirror or os.environ.get("KDET_MIRROR")
+    url = f"{mirror.rstrip('/')}/{name}" if mirror else url
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with held(folder / f"{name}.lock", f"another process fetches {name}; waiting"):
+            if not path.exists():
+                part = folder / f"{name}.part"
+                _download(url, part, path, timeout, pause)
+                _accept(part, record, check, url)
+                os.replace(part, path)
+            else:
+                _accept(path, record, check, url)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise FetchError(f"{folder}: no space left for {name}; set KDET_HOME elsewhere") from None
+    return path
+
+
+def digest(path) -> str:
+    """SHA-256 of a file, in hex."""
+    made = hashlib.sha256()
+    with open(path, "rb") as file:
+        while data := file.read(CHUNK):
+            made.update(data)
+    return made.hexdigest()
+
+
+def _accept(path, record, check, url):
+    """Checks a file against its record, or records it; a bad new file is removed."""
+    facts, new = {"size": path.stat().st_size, "sha256": digest(path)}, path.suffix == ".part"
+    try:
+        if record.exists():
+            wanted = _read_json(record)
+            for key, value in facts.items():
+                if wanted.get(key) != value:
+                    then = "" if new else f"; delete it to fetch it again from {url}"
+                    raise FetchError(
+                        f"{path}: {key} is {value}, but was {wanted.get(key)} when first fetched"
+                        f" (see {record.name}){then}"
+                    )
+            return
+        if check:
+            check(path)
+    except ArchiveError as error:
+        if new:
+            path.unlink()
+            raise FetchError(f"{url}: refused what came: {error}") from None
+        raise
+    _write_json(record, {"url": url, **facts})
+
+
+def _download(url, part, path, timeout, pause):
+    """Fetches into `part`, going on where an earlier try or process stopped."""
+    tries, total = 0, None
+    while True:
+        before = part.stat().st_size if part.exists() else 0
+        try:
+            total = _once(url, part, timeout)
+            if part.stat().st_size == total or total is None:
+                return
+            reason = f"cut after {part.stat().st_size} of {total} bytes"
+        except urllib.error.HTTPError as error:
+            reason = f"{error.code} {error.reason}"
+            if error.code == 416:  # what we have is no beginning of what they have
+                part.unlink(missing_ok=True)
+            elif error.code in PERMANENT:
+                raise FetchError(_by_hand(url, reason, path)) from None
+        except (
+            urllib.error.URLError,
+            http.client.HTTPException,
+            TimeoutError,
+            ConnectionError,
+        ) as e:
+            reason = str(getattr(e, "reason", e)) or type(e).__name__
+        after = part.stat().st_size if part.exists() else 0
+        tries = 0 if after > before else tries + 1
+        if tries >= TRIES:
+            raise FetchError(_by_hand(url, " ".join(reason.split()), path))
+        wait = min(pause * 2 ** max(tries - 1, 0), 60)
+        print(f"{url}: {reason}; again in {wait:g} s", file=sys.stderr, flush=True)
+        time.sleep(wait)
+
+
+def _by_hand(url, reason, path):
+    return (
+        f"cannot fetch {url}: {reason}; put the file there by hand as {path}, "
+        "or name a mirror in KDET_MIRROR"
+    )
+
+
+def _once(url, part, timeout):
+    """One connection; appends what comes. Returns the size of the whole, or None if unsaid."""
+    note = part.with_suffix(part.suffix + ".json")
+    have = part.stat().st_size if part.exists() else 0
+    state = _read_json(note).get("validator") if have and note.exists() else None
+    request = urllib.request.Request(url)
+    if have and state:
+        request.add_header("Range", f"bytes={have}-")
+        request.add_header("If-Range", state)
+    with contextlib.closing(urllib.request.urlopen(request, timeout=timeout)) as answer:
+        start, total = 0, answer.headers.get("Content-Length")
+        if answer.status == 206:
+            said = re.match(r"bytes (\d+)-\d+/(\d+)$", answer.headers.get("Content-Range", ""))
+            if not said or int(said[1]) != have:
+                part.unlink()
+                raise http.client.HTTPException("the server sent another range than asked for")
+            start, total = have, said[2]
+        total = None if total is None else int(total)
+        _write_json(note, {"validator": _validator(answer.headers)})
+        _check_room(part, total, start)
+        with open(part, "ab" if start else "wb") as file, _bar(part, total, start) as bar:
+            while data := answer.read1(CHUNK):
+                file.write(data)
+                bar.update(len(data))
+            file.flush()
+            os.fsync(file.fileno())
+    if part.stat().st_size == total:
+        note.unlink()
+    return total
+
+
+def _validator(headers):
+    tag = headers.get("ETag", "")
+    return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
+
+
+def _check_room(part, total, start):
+    free = shutil.disk_usage(part.parent).free
+    if total is not None and total - start > free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _bar(part, total, start):
+    from tqdm import tqdm
+
+    facts = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, "leave": False}
+    return tqdm(total=total, initial=start, desc=part.stem, **facts)
+
+
+def _read_json(path):
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write_json(path, value):
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(value), "utf-8")
+    os.replace(temporary, path)

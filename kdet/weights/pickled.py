@@ -1,0 +1,181 @@
+"""`.pdparams` files (Paddle 1.6 and later): a pickled dict of NumPy arrays, read as data.
+
+Nothing is unpickled: the opcodes are followed by a small machine that knows plain containers and
+the three calls by which NumPy describes an array. It imports nothing and calls nothing.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from kdet.weights.archive import ArchiveError
+from kdet.weights.tensors import DTYPES, Header
+
+ARRAY = {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")}
+NDARRAY, DTYPE, ENCODE = ("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")
+ORDERED = ("collections", "OrderedDict")
+KNOWN = ARRAY | {NDARRAY, DTYPE, ENCODE, ORDERED}
+CONSTANTS = {
+    "NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (),
+}  # fmt: skip
+SCALARS = {
+    "BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "LONG4", "BINFLOAT", "FLOAT",
+    "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE", "BINBYTES", "SHORT_BINBYTES",
+    "BINBYTES8", "BINSTRING", "SHORT_BINSTRING", "STRING",
+}  # fmt: skip
+BROKEN = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError)
+
+
+@dataclass
+class Call:
+    """A call that the file asks for; it is looked at, never made."""
+
+    function: tuple[str, str]
+    arguments: tuple
+    state: tuple = field(default=())
+
+
+def read_pickle(path) -> dict[str, tuple[Header, bytes | str]]:
+    """The arrays in a pickled dict.
+
+    Args:
+        path: the file.
+    Returns:
+        name -> (Header of length 0, values: bytes, or text that is them in Latin-1); what is no
+        array is left out.
+    Raises:
+        ArchiveError: one line with the file and the tensor: anything but a dict of plain containers
+            and arrays, or an array whose values do not have its size.
+    """
+    path = Path(path)
+    with open(path, "rb") as file:
+        try:
+            stored = _run(_Bounded(file, path.stat().st_size), path)
+        except ArchiveError:
+            raise
+        except BROKEN as error:
+            reason = " ".join(str(error).split())[:100]
+            raise ArchiveError(f"{path}: damaged or not a pickled dict: {reason}") from None
+    if not isinstance(stored, dict):
+        raise ArchiveError(f"{path}: expected a pickled dict, got {type(stored).__name__}")
+    found = {}
+    for name, value in stored.items():
+        if isinstance(value, Call) and value.function in ARRAY:
+            found[name] = _array(value, f"{path}: {' '.join(name.split())[:100]}")
+    return found
+
+
+def values_of(header: Header, data: bytes | str) -> np.ndarray:
+    """The array behind an entry of `read_pickle`."""
+    data = data.encode("latin1") if isinstance(data, str) else data
+    return np.frombuffer(data, header.dtype).reshape(header.shape)
+
+
+class _Bounded:
+    """A file that does not try to read more than it has."""
+
+    def __init__(self, file, size):
+        self.file, self.size = file, size
+
+    def read(self, count):
+        if not 0 <= count <= self.size - self.file.tell():
+            raise ValueError("it ends early")
+        return self.file.read(count)
+
+    def readline(self):
+        return self.file.readline(1000)
+
+    def tell(self):
+        return self.file.tell()
+
+
+def _run(file, path):
+    stack, marks, memo = [], [], {}
+
+    def popped():
+        if len(stack) <= (marks[-1] if marks else 0):
+            raise ValueError("its stack is empty")
+        return stack.pop()
+
+    def to_mark():
+        at = marks.pop()
+        items = stack[at:]
+        del stack[at:]
+        return items
+
+    for opcode, argument, _ in pickletools.genops(file):
+        code = opcode.name
+        if code in SCALARS:
+            stack.append(argument)
+        elif code in CONSTANTS:
+            stack.append(CONSTANTS[code])
+        elif code in ("EMPTY_DICT", "EMPTY_LIST"):
+            stack.append({} if code == "EMPTY_DICT" else [])
+        elif code in ("PROTO", "FRAME"):
+            continue
+        elif code == "MARK":
+            marks.append(len(stack))
+        elif code in ("MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"):
+            memo[len(memo) if code == "MEMOIZE" else int(argument)] = stack[-1]
+        elif code in ("BINGET", "LONG_BINGET", "GET"):
+            stack.append(memo[int(argument)])
+        elif code == "TUPLE":
+            stack.append(tuple(to_mark()))
+        elif code in ("TUPLE1", "TUPLE2", "TUPLE3"):
+            stack.append(tuple([popped() for _ in range(int(code[-1]))][::-1]))
+        elif code == "GLOBAL":
+            stack.append(_known(*argument.split(" ", 1), path))
+        elif code == "STACK_GLOBAL":
+            name, module = popped(), popped()
+            stack.append(_known(module, name, path))
+        elif code in ("REDUCE", "NEWOBJ"):
+            arguments, function = popped(), popped()
+            if function not in KNOWN or not isinstance(arguments, tuple):
+                raise ValueError("it calls what is no function")
+            stack.append({} if function == ORDERED else Call(function, arguments))
+        elif code == "BUILD":
+            state = popped()
+            stack[-1].state = state
+        elif code in ("SETITEM", "SETITEMS"):
+            value = [popped()] if code == "SETITEM" else None
+            items = [popped(), *value] if value else to_mark()
+            if not all(isinstance(key, str) for key in items[::2]) or len(items) % 2:
+                raise ValueError("a dict in it has keys that are no text")
+            stack[-1].update(zip(items[::2], items[1::2]))
+        elif code in ("APPEND", "APPENDS"):
+            items = [popped()] if code == "APPEND" else to_mark()
+            stack[-1].extend(items)
+        elif code == "STOP":
+            return popped()
+        else:
+            raise ArchiveError(f"{path}: refused: no dict of arrays needs {code}")
+    raise ValueError("it ends early")
+
+
+def _known(module, name, path):
+    if (module, name) not in KNOWN:
+        raise ArchiveError(f"{path}: refused: it asks for {module}.{name}"[:300])
+    return module, name
+
+
+def _array(call, where):
+    try:
+        _, shape, kind, fortran, data = call.state
+        dtype = np.dtype(kind.arguments[0]).newbyteorder(kind.state[1])
+        if isinstance(data, Call) and data.function == ENCODE and data.arguments[1:] == ("latin1",):
+            data = data.arguments[0]
+        sound = kind.function == DTYPE and isinstance(data, (bytes, str)) and not fortran
+        sound = sound and isinstance(shape, tuple)
+        sound = sound and all(type(side) is int and side > 0 for side in shape)
+    except (TypeError, ValueError, AttributeError, IndexError):
+        sound = False
+    if not sound or dtype.str not in DTYPES.values():
+        raise ArchiveError(f"{where}: expected a plain numeric array")
+    header = Header(dtype, shape, 0)
+    if header.nbytes != len(data):
+        raise ArchiveError(f"{where}: {shape} {dtype.name} but {len(data)} bytes of values")
+    return header, data

@@ -1,0 +1,160 @@
+"""Every row's checkpoint, of the documented names and shapes, loads completely and exactly."""
+
+import shutil
+
+import keras
+import numpy as np
+import published
+import pytest
+
+from kdet import models
+from kdet.config.labels import COCO_LABELS
+from kdet.weights import paddle
+from kdet.weights.archive import ArchiveError
+from kdet.weights.names import from_reference, reference_name
+
+# rows of one architecture differ in their schedules only: one of them is loaded
+FIRST = {}
+for _name in models.names():
+    FIRST.setdefault(models.recipe(_name).model, _name)
+# tensors in the checkpoint; the reference's parameter totals stand in the rows' own tests
+SIZES = {"ssd_mobilenet_v1_voc": 199, "yolov3_darknet": 366, "yolov3_r34": 291} | {
+    "mask_rcnn_r50_1x": 173, "faster_rcnn_r101_fpn_1x": 342, "mask_rcnn_se154_vd_fpn_s1x": 713,
+    "faster_rcnn_x101_vd_64x4d_fpn_1x": 348, "retinanet_r101_fpn_1x": 348,
+}  # fmt: skip
+
+
+def write(folder, row, more=(), **changed):
+    shapes = {**published.tensors(row), **dict(more)}
+    values = {name: published.values(name, shape) for name, shape in shapes.items()}
+    paddle.write(folder, {**values, **changed}.items())
+    return folder
+
+
+@pytest.mark.parametrize("row", sorted(FIRST.values()))
+def test_complete_and_exact(row, tmp_path):
+    keras.utils.clear_session(free_memory=True)
+    folder = write(tmp_path / "w", row)
+    network = models.load(row, weights=folder).network
+    shutil.rmtree(folder)  # up to 0.6 GB
+    shapes = published.tensors(row)
+    assert len(network.variables) == len(shapes) == SIZES.get(row, len(shapes))
+    for variable in network.variables:
+        name = reference_name(variable.path)
+        expected = from_reference(published.values(name, shapes.pop(name)), name)
+        assert np.array_equal(variable.numpy(), expected), name
+    assert not shapes
+
+
+def test_every_row_is_covered():
+    assert len(models.names()) == 26 and len(FIRST) == 21
+    for name in models.names():
+        assert published.tensors(name) == published.tensors(FIRST[models.recipe(name).model])
+
+
+@pytest.fixture(scope="module")
+def ssd(tmp_path_factory):
+    keras.utils.clear_session(free_memory=True)
+    return write(tmp_path_factory.mktemp("ssd") / "w", "ssd_mobilenet_v1_voc")
+
+
+def test_there_and_back_is_the_same_folder(ssd, tmp_path):
+    """Also byte for byte what Paddle writes: see the tests of single tensors."""
+    detector = models.load("ssd_mobilenet_v1_voc", weights=ssd)
+    models.save_paddle(detector, tmp_path / "back")
+    assert sorted(p.name for p in ssd.iterdir()) == sorted(
+        p.name for p in (tmp_path / "back").iterdir()
+    )
+    assert all((tmp_path / "back" / p.name).read_bytes() == p.read_bytes() for p in ssd.iterdir())
+    with pytest.raises(ArchiveError, match="new or empty folder"):
+        models.save_paddle(detector, tmp_path / "back")
+    assert detector.labels.names[14] == "person"
+
+
+def test_statistics_are_folded(tmp_path):
+    """The published form of some frozen rows holds batch norms: y = s (x - m) / sqrt(v + e) + o."""
+    row, norm = "faster_rcnn_r50_fpn_1x", "bn3a_branch2a"
+    names = [n.removesuffix("_scale") for n in published.tensors(row) if n.endswith("_scale")]
+    more = {
+        f"{name}_{kind}": published.tensors(row)[f"{name}_scale"]
+        for name in names
+        for kind in ("mean", "variance")
+    }
+    folder = write(tmp_path / "w", row, more)
+    network = models.load(row, weights=folder).network
+    s, o, m, v = (published.values(f"{norm}_{k}", (128,)) for k in published.NORM)
+    layer = network.get_layer("res3a_branch2a")
+    np.testing.assert_allclose(layer.scale.numpy(), s / np.sqrt(v + 1e-5), rtol=1e-6)
+    expected = o - m * s / np.sqrt(v + 1e-5)
+    np.testing.assert_allclose(layer.offset.numpy(), expected, rtol=1e-5, atol=1e-7)
+    (folder / f"{norm}_mean").unlink()
+    with pytest.raises(ArchiveError, match=f"missing: {norm}_mean"):
+        models.load(row, weights=folder)
+
+
+def test_other_classes_leave_exactly_the_class_layers(ssd, capsys):
+    fresh = models.load("ssd_mobilenet_v1_voc", weights=ssd, num_classes=3)
+    said = capsys.readouterr().err
+    assert "187 variables loaded; 12 newly initialised: ssd_class_0, ssd_class_1" in said
+    assert "ssd_box" not in said and len(fresh.labels) == 3
+    layer = fresh.network.get_layer("ssd_box_0")
+    np.testing.assert_array_equal(layer.bias, published.values("conv2d_22.b_0", (12,)))
+    assert not fresh.network.get_layer("ssd_class_0").bias.numpy().any()
+    models.load("ssd_mobilenet_v1_voc", weights=ssd, num_classes=20)
+    assert not capsys.readouterr().err
+    with pytest.raises(ArchiveError, match=r"wrong shape: conv2d_23.w_0 \(63, 512, 1, 1\)"):
+        models.load("ssd_mobilenet_v1_voc", weights=ssd, overrides=["model.num_classes=3"])
+
+
+def test_what_does_not_fit_is_listed(tmp_path):
+    row = "ssd_mobilenet_v1_voc"
+    folder = write(tmp_path / "w", row, conv6_sep_bn_mean=np.ones(1023, "float32"))
+    (folder / "conv1_weights").rename(folder / "conv0_weights")
+    with pytest.raises(ArchiveError) as error:
+        models.load(row, weights=folder)
+    assert str(error.value) == (
+        f"{folder}: does not fit the network; missing: conv1_weights; left over: conv0_weights; "
+        "wrong shape: conv6_sep_bn_mean (1023,) instead of (1024,)"
+    )
+
+
+def test_what_training_leaves_behind_is_ignored(ssd, tmp_path):
+    more = {
+        "@LR_DECAY_COUNTER@": np.array([3]),
+        "learning_rate": np.ones(1, "float32"),
+        "learning_rate_warmup": np.ones(1, "float32"),
+        "reduce_sum_2.tmp_0": np.ones(1, "float32"),
+        "tmp_2": np.ones(1, "float32"),
+        "conv1_weights_momentum_0": np.ones((32, 3, 3, 3), "float32"),
+        "conv2d_22.w_0_mean_square_0": np.ones((12, 512, 1, 1), "float32"),
+    }
+    paddle.write(tmp_path / "w", {**paddle.read(ssd), **more}.items())
+    models.load("ssd_mobilenet_v1_voc", weights=tmp_path / "w")
+
+
+def test_a_head_of_other_automatic_numbers(ssd, tmp_path):
+    def renamed(name):
+        number = name.partition(".")[0].removeprefix("conv2d_")
+        return name.replace(number, str(int(number) + 7), 1) if number != name else name
+
+    stored = paddle.read(ssd)
+    there = {renamed(n) if n.startswith("conv2d_") else n: value for n, value in stored.items()}
+    assert "conv2d_40.w_0" in there
+    paddle.write(tmp_path / "w", there.items())
+    network = models.load("ssd_mobilenet_v1_voc", weights=tmp_path / "w").network
+    kernel = from_reference(stored["conv2d_33.w_0"], "conv2d_33.w_0")
+    np.testing.assert_array_equal(network.get_layer("ssd_class_5").kernel, kernel)
+
+
+def test_values_must_be_finite_numbers(tmp_path):
+    row, bad = "ssd_mobilenet_v1_voc", np.full((32, 3, 3, 3), np.nan, "float32")
+    for number, value in enumerate((bad, np.ones((32, 3, 3, 3), "int32"))):
+        folder = write(tmp_path / str(number), row, conv1_weights=value)
+        with pytest.raises(ArchiveError, match="conv1_weights: expected finite numbers"):
+            models.load(row, weights=folder)
+
+
+def test_names_of_published_classes():
+    assert len(COCO_LABELS) == 80 and COCO_LABELS.ids[-1] == 90
+    assert COCO_LABELS.names[COCO_LABELS.label_of(44)] == "bottle"
+    assert COCO_LABELS.names[COCO_LABELS.label_of(62)] == "chair"
