@@ -1,4 +1,4 @@
-"""What a detector found on one image. NumPy and Pillow only."""
+"""What a detector found on one image."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from kdet.config import LabelMap
+from kdet.masks import encode
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,11 +94,15 @@ class Detections:
         return buffer.getvalue()
 
     def to_coco(self, image_id: int, label_map: LabelMap) -> list[dict]:
-        """COCO result rows (x y w h, category ids of the source data), one per box."""
-        return coco_rows(image_id, self.boxes, self.scores, self.labels, label_map)
+        """COCO result rows (x y w h, category ids of the source data), one per box.
+
+        With masks, rows hold their run lengths as "segmentation" as well.
+        """
+        masks = None if self.masks is None else [encode(mask) for mask in self.masks]
+        return coco_rows(image_id, self.boxes, self.scores, self.labels, label_map, masks)
 
 
-def coco_rows(image_id, boxes, scores, labels, label_map: LabelMap) -> list[dict]:
+def coco_rows(image_id, boxes, scores, labels, label_map: LabelMap, masks=None) -> list[dict]:
     """COCO result rows of one image.
 
     Args:
@@ -106,6 +111,7 @@ def coco_rows(image_id, boxes, scores, labels, label_map: LabelMap) -> list[dict
         scores: (n,) float32.
         labels: (n,) int32, 0..K-1.
         label_map: gives the category id of each label.
+        masks: run lengths of each box's mask (`kdet.masks.encode`), or None.
 
     Raises:
         ValueError: a label that the map does not have.
@@ -118,7 +124,7 @@ def coco_rows(image_id, boxes, scores, labels, label_map: LabelMap) -> list[dict
         )
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     sizes = boxes[:, 2:] - boxes[:, :2]
-    return [
+    rows = [
         {
             "image_id": int(image_id),
             "category_id": int(label_map.ids[label]),
@@ -127,3 +133,6 @@ def coco_rows(image_id, boxes, scores, labels, label_map: LabelMap) -> list[dict
         }
         for corner, size, label, score in zip(boxes[:, :2].tolist(), sizes.tolist(), labels, scores)
     ]
+    for row, mask in zip(rows, masks or ()):
+        row["segmentation"] = mask
+    return rows

@@ -22,6 +22,8 @@ def export(detector, folder) -> Path:
         serving_default(image: uint8 (N, H, W, 3) RGB)
         serve_bytes(image_bytes: string (N,)): JPEG or PNG files of any sizes; their EXIF
             orientation is not applied.
+    With a mask head also masks (N, D, M, M) float32, probabilities over each box; for masks of the
+    image's size, stretch each over its box and cut at 0.5, as `kdet.masks.paste` does exactly.
     `assets/labels.json` holds the label map.
 
     Args:
@@ -79,13 +81,9 @@ class Service(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")])
     def serve_bytes(self, image_bytes):
         """Encoded images, each on its own canvas."""
-        count = self.model.output["scores"].shape[1]
-        signature = {
-            "boxes": tf.TensorSpec((count, 4), tf.float32),
-            "scores": tf.TensorSpec((count,), tf.float32),
-            "labels": tf.TensorSpec((count,), tf.int32),
-            "num_detections": tf.TensorSpec((), tf.int32),
-        }
+        outputs = {name: x for name, x in self.model.output.items() if name != "valid"}
+        signature = {name: tf.TensorSpec(x.shape[1:], x.dtype) for name, x in outputs.items()}
+        signature["num_detections"] = tf.TensorSpec((), tf.int32)
 
         def one(encoded):
             inputs = prepare(decode_image(encoded), self._data)

@@ -11,6 +11,7 @@ from kdet.data.errors import DataError
 from kdet.data.images import pixels_of
 from kdet.data.pipelines import image_batch
 from kdet.detections import Detections
+from kdet.masks import paste_all
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
@@ -25,7 +26,8 @@ def detect(detector, images, threshold=0.05, batch=1):
         threshold: detections below this score are left out.
         batch: images per call; those of one call share the smallest canvas that holds them all.
     Returns:
-        list of `Detections`, one per image, in order; boxes in pixels of the upright image.
+        list of `Detections`, one per image, in order; boxes in pixels of the upright image, with
+        masks where the detector draws them.
     Raises:
         DataError: an image that cannot be read or is none of the kinds above.
     """
@@ -38,7 +40,10 @@ def detect(detector, images, threshold=0.05, batch=1):
         for row, image in enumerate(chunk):
             keep = outputs["valid"][row] & (outputs["scores"][row] >= threshold)
             values = [outputs[name][row][keep] for name in ("boxes", "scores", "labels")]
-            found.append(Detections(*values, detector.labels.names, image))
+            masks = None
+            if "masks" in outputs:
+                masks = paste_all(outputs["masks"][row][keep], values[0], image.shape[:2])
+            found.append(Detections(*values, detector.labels.names, image, masks))
     return found
 
 

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco
 
 from kdet.config import LabelMap
 from kdet.detections import Detections
@@ -30,6 +31,14 @@ def test_dtypes_length_and_text():
     assert repr(found) == "Detections(2 owl, 1 cat; best score 0.900)"
     empty = three(boxes=[], scores=[], labels=[])
     assert empty.boxes.shape == (0, 4) and repr(empty) == "Detections(nothing found)"
+
+
+def test_rows_of_masks():
+    masks = np.zeros((3, 40, 60), bool)
+    masks[1, 3:5, 7:9] = True
+    rows = three(masks=masks).to_coco(4, LabelMap(NAMES, (5, 6, 7)))
+    assert [coco.area(row["segmentation"]) for row in rows] == [0, 4, 0]
+    assert "segmentation" not in three().to_coco(4, LabelMap(NAMES, (5, 6, 7)))[0]
 
 
 def test_above_keeps_order_and_masks_together():

@@ -8,8 +8,9 @@ from tqdm import tqdm
 from kdet.config import LabelMap
 from kdet.detections import coco_rows
 from kdet.evaluate.coco import evaluate_coco, write_results
-from kdet.evaluate.truth import EvaluationError, truth_of
+from kdet.evaluate.truth import EvaluationError, has_masks, truth_of
 from kdet.evaluate.voc import evaluate_voc
+from kdet.masks import encode, paste
 
 METRICS = {"coco": evaluate_coco, "voc": evaluate_voc}
 INPUTS = ("image", "resized_size", "original_size")
@@ -21,12 +22,14 @@ def predict_all(detector, batches, total: int | None = None) -> dict[int, dict[s
     Args:
         detector: called with {"image": (B, H, W, 3) float32, "resized_size": (B, 2),
             "original_size": (B, 2)}; returns {"boxes": (B, N, 4) original pixels, "scores":
-            (B, N), "labels": (B, N) int32, "valid": (B, N) bool}, possibly more.
+            (B, N), "labels": (B, N) int32, "valid": (B, N) bool}, possibly more; of these, "masks"
+            (B, N, M, M) are pasted and stored as run lengths, an image at a time.
         batches: evaluation batches (`kdet.data.schema`); rows of image_id -1 are dropped.
         total: images to come, for the time left.
 
     Returns:
-        image id -> {"boxes": (n, 4), "scores": (n,), "labels": (n,), ...}, valid ones only.
+        image id -> {"boxes": (n, 4), "scores": (n,), "labels": (n,), ...}, valid ones only; with
+        masks "segmentations", a list of n (`kdet.masks.encode`).
 
     Raises:
         EvaluationError: an image that comes twice.
@@ -37,19 +40,26 @@ def predict_all(detector, batches, total: int | None = None) -> dict[int, dict[s
             outputs = detector({name: batch[name] for name in INPUTS})
             outputs = {name: np.asarray(value) for name, value in outputs.items()}
             valid = outputs.pop("valid").astype(bool)
+            sizes = np.asarray(batch["original_size"]).astype(int).tolist()
             before = len(found)
             for row, image_id in enumerate(np.asarray(batch["image_id"]).tolist()):
                 if image_id == -1:
                     continue
                 if image_id in found:
                     raise EvaluationError(f"images were evaluated more than once, ids: {image_id}")
-                found[image_id] = {k: v[row][valid[row]] for k, v in outputs.items()}
+                one = {k: v[row][valid[row]] for k, v in outputs.items()}
+                if "masks" in one:
+                    pairs = zip(one.pop("masks"), one["boxes"])
+                    one["segmentations"] = [encode(paste(*p, sizes[row])) for p in pairs]
+                found[image_id] = one
             bar.update(len(found) - before)
     return found
 
 
 def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco", out=None):
     """The metrics of a detector on a data set.
+
+    Where the detector draws masks and the data has some, "coco" judges boxes and masks in one pass.
 
     Args:
         detector: see `predict_all`.
@@ -60,11 +70,13 @@ def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco
         out: where the result rows are written as JSON; None keeps them in memory.
 
     Returns:
-        What `evaluate_coco` or `evaluate_voc` returns.
+        What `evaluate_coco` or `evaluate_voc` returns. With masks also "mask_AP", "mask_AP50", ...,
+        and "mask_AP" and "mask_AP50" per class.
 
     Raises:
-        EvaluationError: unknown metric, images missing or twice, non-finite predictions, or
-            `detector.labels` (where it has them) are not the data set's.
+        EvaluationError: unknown metric, images missing or twice, non-finite predictions,
+            `detector.labels` (where it has them) are not the data set's, or some objects have masks
+            and others have not.
         DataError: the data set is not finished or damaged.
     """
     if metric not in METRICS:
@@ -73,14 +85,31 @@ def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco
     from kdet.data.records import Records
 
     records = records if isinstance(records, Records) else Records.open(records)
-    truth = truth_of(records)
+    masks = metric == "coco" and getattr(getattr(detector, "config", None), "mask", False)
+    truth = truth_of(records, masks)
+    masks = masks and has_masks(truth)
     _same_classes(detector, [category["name"] for category in truth["categories"]])
     batches = records.iterate(eval_batches(records, data_config, batch))
     found = predict_all(detector, batches, len(truth["images"]))
     rows = result_rows(found, truth)
     if out is not None:
         write_results(out, rows)
-    return METRICS[metric](truth, rows, found)
+    metrics = METRICS[metric](truth, rows, found)
+    return _joined(metrics, evaluate_coco(truth, rows, found, "segm")) if masks else metrics
+
+
+def _joined(boxes, masks):
+    """The numbers of both as one dict."""
+    per_class = {
+        name: {
+            **{k: v for k, v in numbers.items() if k != "objects"},
+            **{f"mask_{k}": v for k, v in masks["per_class"][name].items() if k != "objects"},
+            "objects": numbers["objects"],
+        }
+        for name, numbers in boxes["per_class"].items()
+    }
+    numbers = {f"mask_{k}": v for k, v in masks.items() if k != "per_class"}
+    return {**boxes, **numbers, "per_class": per_class}
 
 
 def _same_classes(detector, names):
@@ -106,7 +135,8 @@ def result_rows(found: dict[int, dict], truth: dict) -> list[dict]:
     label_map, rows = LabelMap(names, ids), []
     for image_id, one in found.items():
         try:
-            rows += coco_rows(image_id, one["boxes"], one["scores"], one["labels"], label_map)
+            values = (one[name] for name in ("boxes", "scores", "labels"))
+            rows += coco_rows(image_id, *values, label_map, one.get("segmentations"))
         except ValueError as error:
             raise EvaluationError(f"detector and data set differ in classes: {error}") from None
     return rows

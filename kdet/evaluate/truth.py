@@ -124,6 +124,18 @@ def check(truth: dict, results: list[dict], image_ids, geometry: str = "bbox"):
         _refuse("no segmentation in result rows", missing)
 
 
+def has_masks(truth: dict) -> bool:
+    """Whether the objects of a truth have masks.
+
+    Raises EvaluationError where some have and others have not.
+    """
+    annotations = truth["annotations"]
+    missing = [a["id"] for a in annotations if "segmentation" not in a]
+    if len(missing) < len(annotations):
+        _refuse("objects without masks beside others with masks, annotation ids", missing)
+    return len(missing) < len(annotations)
+
+
 def class_names(truth: dict) -> dict[int, str]:
     """Category id -> name; the id is added where two categories share a name."""
     categories = truth["categories"]

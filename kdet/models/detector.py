@@ -19,7 +19,8 @@ class Detector:
     Calling it is the contract of every kdet model:
     `detector({"image": (B, H, W, 3) float32 preprocessed, "resized_size": (B, 2) h, w before
     padding, "original_size": (B, 2) h, w})` -> `{"boxes": (B, N, 4) float32 xyxy original pixels,
-    "scores": (B, N) float32, "labels": (B, N) int32, "valid": (B, N) bool}`, by falling score.
+    "scores": (B, N) float32, "labels": (B, N) int32, "valid": (B, N) bool[, "masks": (B, N, M, M)
+    float32 probabilities over each box, see `kdet.masks.paste`]}`, by falling score.
 
     Attributes:
         network: keras.Model, image (and its sizes) -> raw outputs; owns every weight.

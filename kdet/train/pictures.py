@@ -49,7 +49,12 @@ def prediction_sheet(detector, records, most: int = 4, threshold: float = 0.3):
             example["image"], example["boxes"], example["labels"], names=records.labels.names
         )
         predicted = draw_boxes(
-            example["image"], found.boxes, found.labels, found.scores, records.labels.names
+            example["image"],
+            found.boxes,
+            found.labels,
+            found.scores,
+            records.labels.names,
+            found.masks,
         )
         rows.append(side_by_side(truth, predicted))
     return contact_sheet(rows, columns=2, cell=960)

@@ -1,6 +1,7 @@
 """From a detector to metrics: a detector that knows the truth, one that sees nothing, and slips."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import tensorflow as tf
 from kdet.config import Data, LabelMap
 from kdet.data.records import Records
 from kdet.evaluate.run import evaluate, format_table, predict_all, result_rows
-from kdet.evaluate.truth import EvaluationError, truth_of
+from kdet.evaluate.truth import EvaluationError, has_masks, truth_of
 
 DATA = Data(short_side=64, long_side=96, pad_to=32)
 
@@ -114,6 +115,41 @@ def test_a_perfect_detector_scores_one(folder, tmp_path, batch):
     assert len(json.loads(out.read_text())) == 6
     voc = evaluate(detect, Records.open(folder), DATA, batch, metric="voc")
     assert voc["mAP_11point"] == pytest.approx(1.0)
+
+
+def test_boxes_and_masks_are_judged_in_one_pass(folder, tmp_path):
+    """The truth's masks are filled boxes, which masks of ones fill but for the rim."""
+    boxes, calls = oracle(folder), []
+
+    def detect(inputs):
+        calls.append(1)
+        found = boxes(inputs)
+        return {**found, "masks": tf.ones((*found["scores"].shape, 28, 28))}
+
+    detect.config = SimpleNamespace(mask=True)
+    out = tmp_path / "results.json"
+    metrics = evaluate(detect, folder, DATA, 2, out=out)
+    assert len(calls) == len(boxes.seen) / 2  # every image once, in batches of two
+    assert metrics["AP"] == pytest.approx(1.0) and metrics["mask_AP50"] == pytest.approx(1.0)
+    assert 0.8 < metrics["mask_AP"] < 1.0
+    assert list(metrics["per_class"]["star"]) == ["AP", "AP50", "mask_AP", "mask_AP50", "objects"]
+    rows = json.loads(out.read_text())
+    assert len(rows) == 6 and set(rows[0]["segmentation"]) == {"size", "counts"}
+    assert "mask_AP50" in format_table(metrics)
+    assert "mask_AP" not in evaluate(detect, folder, DATA, 2, metric="voc")
+    detect.config.mask = False  # rows may hold masks that nobody judges
+    assert "mask_AP" not in evaluate(detect, folder, DATA, 2)
+
+
+def test_masks_on_data_without_masks(annotated):
+    truth = {**annotated, "annotations": [dict(a) for a in annotated["annotations"]]}
+    assert has_masks(truth)
+    del truth["annotations"][2]["segmentation"]
+    with pytest.raises(EvaluationError, match="beside others with masks, annotation ids: 502$"):
+        has_masks(truth)
+    for annotation in truth["annotations"]:
+        annotation.pop("segmentation", None)
+    assert not has_masks(truth)
 
 
 @pytest.mark.parametrize("metric, name", [("coco", "AP"), ("voc", "mAP_area")])

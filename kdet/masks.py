@@ -1,0 +1,70 @@
+"""Masks of detections: probabilities in a box -> pixels of an image -> run lengths."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def paste(probabilities, box, size, threshold: float = 0.5) -> np.ndarray:
+    """A predicted mask in its place in the image.
+
+    The reference's rule (`ppdet/utils/coco_eval.py`, mask2out), for half-open boxes: a border of
+    one zero goes around the M x M values, and the box, from x1 to x2 - 1, grows about its centre by
+    (M + 2) / M. Its corners are cut to whole pixels, x and y; the values are stretched bilinearly
+    over the pixels from the one corner to the other, both included.
+
+    Args:
+        probabilities: (M, M) float32, 0..1.
+        box: (4,) xyxy, pixels of the image, half-open.
+        size: height and width of the image.
+        threshold: a pixel belongs to the mask above it.
+    Returns:
+        (height, width) bool, in column-major order as `encode` likes it.
+    """
+    side = len(probabilities)
+    padded = np.pad(np.asarray(probabilities, np.float32), 1)
+    box = np.asarray(box, np.float32)
+    low, high = box[:2], box[2:] - 1
+    middle, half = (low + high) / 2, (high - low) / 2 * np.float32((side + 2) / side)
+    low, high = (middle - half).astype(np.int64), (middle + half).astype(np.int64)
+    mask = np.zeros(size, bool, order="F")
+    columns, left, right = _stretch(low[0], high[0], side + 2, size[1])
+    rows, top, bottom = _stretch(low[1], high[1], side + 2, size[0])
+    if len(rows) and len(columns):
+        area = _blend(_blend(padded, top, bottom).T, left, right).T
+        mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = area > threshold
+    return mask
+
+
+def _stretch(first, last, cells, limit):
+    """Pixels first..last inside 0..limit-1, and for each two cells as (index, share) pairs."""
+    count = max(last - first + 1, 1)
+    pixels = np.arange(max(first, 0), min(first + count, limit))
+    place = np.clip((pixels - first + 0.5) * (cells / count) - 0.5, 0, cells - 1)
+    near = np.floor(place).astype(np.int64)
+    share = (place - near).astype(np.float32)[:, None]
+    return pixels, (near, 1 - share), (np.minimum(near + 1, cells - 1), share)
+
+
+def _blend(values, *parts):
+    return sum(values[index] * share for index, share in parts)
+
+
+def paste_all(probabilities, boxes, size, threshold: float = 0.5) -> np.ndarray:
+    """(n, M, M) probabilities and (n, 4) boxes -> (n, height, width) bool; see `paste`."""
+    masks = np.zeros((len(boxes), *size), bool)
+    for k, (values, box) in enumerate(zip(probabilities, boxes)):
+        masks[k] = paste(values, box, size, threshold)
+    return masks
+
+
+def encode(mask) -> dict:
+    """A (height, width) bool mask as COCO's compressed run lengths, JSON-ready.
+
+    Returns:
+        {"size": [height, width], "counts": str}.
+    """
+    from pycocotools import mask as coco
+
+    rle = coco.encode(np.asfortranarray(mask, np.uint8))
+    return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
