@@ -46,6 +46,9 @@ def members(path):
                 raise ArchiveError(f"{where}: expected one folder with one file per variable")
             names.add(name.name)
             yield name.name, member.offset_data, member.size
+        file.seek(tar.offset)  # where `tarfile` sees an end in any kind of rubbish
+        if file.read(512) != bytes(512):
+            raise ArchiveError(f"{path}: the archive is cut or damaged at byte {tar.offset}")
 
 
 def open_packed(path):
