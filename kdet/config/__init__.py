@@ -5,6 +5,7 @@ Sizes are (height, width) in pixels; lengths of a schedule are counted in images
 batch size changes nothing else.
 """
 
+from kdet.config.augment import Augment, ssd_augment, yolo_augment
 from kdet.config.data import Data, coco, ssd_data, stretched, yolo_data
 from kdet.config.errors import ConfigError
 from kdet.config.labels import LabelMap
@@ -50,6 +51,7 @@ __all__ = [
     "SSD_RULES",
     "X101_VD_64X4D",
     "YOLO_RULES",
+    "Augment",
     "ConfigError",
     "DarkNet",
     "Data",
@@ -68,8 +70,10 @@ __all__ = [
     "detectron",
     "drawn",
     "ssd_120e",
+    "ssd_augment",
     "ssd_data",
     "stretched",
     "yolo_270e",
+    "yolo_augment",
     "yolo_data",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from kdet.config.augment import Augment, ssd_augment, yolo_augment
 from kdet.config.errors import ConfigError, one_of
 
 
@@ -27,6 +28,7 @@ class Data:
     interpolation: str = "linear"  # of "stretch": OpenCV's "linear" | "cubic", Pillow's "lanczos"
     corners: str = "inclusive"  # what scales in boxes: the last pixels inside, or their "edges"
     keep_first: bool = False  # objects beyond max_boxes: left out, instead of refusing the data
+    augment: Augment = Augment()  # of training images, where "stretch"
 
     def __post_init__(self):
         one_of(self, "resize", ("scale", "stretch"))
@@ -37,6 +39,8 @@ class Data:
         one_of(self, "corners", ("inclusive", "edges"))
         if self.resize == "stretch" and self.canvases:
             raise ConfigError("Data.canvases must be empty where Data.resize is 'stretch'")
+        if self.resize == "scale" and self.augment != Augment():
+            raise ConfigError("Data.augment needs Data.resize='stretch'")
         if self.resize == "scale" and self.interpolation != "linear":
             raise ConfigError(
                 "Data.interpolation must be 'linear' where Data.resize is 'scale'; "
@@ -63,6 +67,11 @@ class Data:
         sizes = {(short, middle), (short, long), (middle, short), (long, short)}
         return tuple(sorted(sizes, key=lambda c: (c[0] * c[1], c)))
 
+    def sides(self) -> tuple[int, ...]:
+        """Sides of stretched training batches, smallest first; each batch draws one."""
+        least = min(self.augment.min_side or self.short_side, self.short_side)
+        return tuple(range(self.short_side, least - 1, -32))[::-1]
+
 
 def coco(**changes) -> Data:
     """COCO as the R-CNN and RetinaNet rows see it: 800 / 1333, mirrored half the time."""
@@ -77,6 +86,7 @@ def stretched(side: int, **changes) -> Data:
 def yolo_data(**changes) -> Data:
     """COCO as the YOLOv3 rows see it: 608 by 608, the first 50 objects."""
     settings = {"interpolation": "cubic", "max_boxes": 50, "keep_first": True}
+    settings["augment"] = yolo_augment()
     return stretched(608, **{**settings, **changes})
 
 
@@ -84,4 +94,5 @@ def ssd_data(**changes) -> Data:
     """VOC as the SSD row sees it: 300 by 300, BGR, (pixel - 127.5) / 127.502231."""
     grey = {"channels": "BGR", "mean": (0.5,) * 3, "std": (127.502231 / 255,) * 3}
     settings = {"dataset": "voc", "interpolation": "lanczos", "corners": "edges", "max_boxes": 64}
+    settings["augment"] = ssd_augment()
     return stretched(300, **{**settings, **grey, **changes})

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from kdet.config import Data
+from kdet.config import Augment, Data
 from kdet.data import transforms
+from kdet.data.augment import augmented, partner
 from kdet.data.decode import decode
 from kdet.data.errors import DataError
-from kdet.data.plan import batch_plan, canvas_index, canvases_of, eval_plan, fit
+from kdet.data.plan import batch_plan, canvas_index, canvases_of, eval_plan, fit, side_plan
 from kdet.data.records import Records
 
 _AHEAD = 2  # batches kept ready; a batch of 16 at 896 x 1408 takes 240 MB
@@ -49,15 +50,25 @@ def train_batches(
     share = schedule_batch // workers
     plan = plan[:, worker * share : (worker + 1) * share]
     plan, sizes = _host(plan), _host(np.asarray(canvases, np.int32)[canvas])
+    changes = data.augment != Augment()
+    sides = _host(side_plan(data, steps, seed)) if changes else None
     flip, pad_truth = transforms.flip(data.flip), transforms.pad_truth(data.max_boxes)
+
+    def read(number):
+        return decode(records.read(number), data.max_edges)
 
     def one(k):
         step, position = k // share, k % share
-        example = decode(records.read(plan[step, position]), data.max_edges)
         key = tf.stack([tf.constant(seed, tf.int64), step])
         key = tf.random.experimental.stateless_fold_in(key, worker * share + position)
-        parts = (flip, transforms.sized(data, sizes[step]), pad_truth)
-        return _batch_keys(transforms.chain(*parts)({**example, "seed": key}), train=True)
+        example = {**read(plan[step, position]), "seed": key}
+        if changes:
+            seen = step * schedule_batch
+            example |= partner(data.augment, read, len(records), plan[step, position], seen, key)
+            parts = augmented(data, sides[step]), pad_truth
+        else:
+            parts = (flip, transforms.sized(data, sizes[step]), pad_truth)
+        return _batch_keys(transforms.chain(*parts)(example), train=True)
 
     return _batched(tf.data.Dataset.range(start_step * share, steps * share), one, share)
 
@@ -143,7 +154,7 @@ def _batch_keys(example, train=False):
     keys = ("image", "resized_size", "original_size")
     if train:
         keys += ("image_id", "boxes", "labels", "valid")
-        keys += tuple(key for key in ("mask_edges", "mask_parts") if key in example)
+        keys += tuple(key for key in ("scores", "mask_edges", "mask_parts") if key in example)
     batch = {key: example[key] for key in keys}
     if train:
         batch["sample_seed"] = transforms.sample_seed(example["seed"])
@@ -155,6 +166,8 @@ def _batch_keys(example, train=False):
 def _batched(numbers, function, batch):
     options = tf.data.Options()
     options.deterministic = True
+    # Images are worked on side by side; sharing out each small operation as well only costs.
+    options.threading.max_intra_op_parallelism = 1
     # Workers are given their shares here; TensorFlow must not divide them once more.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     examples = numbers.map(function, num_parallel_calls=tf.data.AUTOTUNE)

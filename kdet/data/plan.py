@@ -112,6 +112,16 @@ def _shuffled(count, seed, epoch):
     return np.argsort(keys, kind="stable")
 
 
+def side_plan(data: Data, steps: int, seed: int) -> np.ndarray:
+    """(steps,) int32, the side of every stretched training batch, one of `data.sides()`.
+
+    The same for all workers; fewer steps give the beginning of the same plan.
+    """
+    sides = np.array(data.sides(), np.int32)
+    bits = np.random.Philox(key=np.array([seed, 2**64 - 1], np.uint64)).random_raw(steps)
+    return sides[(bits >> np.uint64(11)) % np.uint64(len(sides))]
+
+
 def eval_plan(sizes, canvases, data: Data, batch: int):
     """Which records make up which evaluation batch: each record once, grouped by canvas.
 

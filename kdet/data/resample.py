@@ -66,7 +66,8 @@ def taps(method: str, length, count, both_shrink=True):
     if method == "cubic":
         reach = share + tf.constant([1.0, 0.0, -1.0, -2.0], tf.float64)
         return _line(first - 1, _cubic(tf.abs(reach)), last)
-    weight = _sinc(reach := share + tf.constant(range(3, -5, -1), tf.float64)) * _sinc(reach / 4)
+    reach = share + tf.constant([3.0, 2, 1, 0, -1, -2, -3, -4], tf.float64)
+    weight = _sinc(reach) * _sinc(reach / 4)
     return _line(first - 3, weight / tf.reduce_sum(weight, 1, keepdims=True), last)
 
 
@@ -113,7 +114,7 @@ def _lanczos(pixel, scale, length):
     first = tf.maximum(tf.floor(center - 3 * wide + 0.5), 0.0)
     stop = tf.minimum(tf.floor(center + 3 * wide + 0.5), end)
     index = first[:, None] + tf.range(tf.math.ceil(6 * wide) + 1, dtype=tf.float64)
-    reach = (index - center[:, None] + 0.5) / wide
+    reach = tf.cast((index - center[:, None] + 0.5) / wide, tf.float32)
     weight = _sinc(reach) * _sinc(reach / 3)
     inside = (tf.abs(reach) < 3) & (index < stop[:, None])
     weight = tf.where(inside, weight, tf.zeros_like(weight))

@@ -175,6 +175,8 @@ def pad_truth(max_boxes: int):
         masks = {}
         if "mask_edges" in example:
             masks = {"mask_edges": padded("mask_edges"), "mask_parts": padded("mask_parts", -1)}
+        if "scores" in example:
+            masks["scores"] = padded("scores")
         return {
             **example,
             **masks,

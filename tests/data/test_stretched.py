@@ -7,12 +7,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kdet.config import ConfigError, Data, ssd_data, yolo_data
+from kdet.config import Augment, ConfigError, Data, ssd_data, yolo_data
 from kdet.data import Records, eval_batches, image_batch, prepare, train_batches
 from kdet.data.plan import fit
 
-SSD = ssd_data(short_side=32, max_boxes=4)
-YOLO = yolo_data(short_side=64, max_boxes=2)
+SSD = ssd_data(short_side=32, max_boxes=4, augment=Augment())
+YOLO = yolo_data(short_side=64, max_boxes=2, augment=Augment())
 
 
 def test_sizes():
