@@ -2,11 +2,14 @@
 
 import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 
 from kdet.ops.boxes import rescale
-from kdet.weights.names import fold, from_reference, reference_name
+from kdet.weights.fill import fill
+from kdet.weights.paddle import Part
+from kdet.weights.tensors import Header
 
 
 class Golden:
@@ -22,22 +25,14 @@ class Golden:
 
     def fill(self, network):
         """Gives the network the row's weights; every name and shape must agree."""
-        shapes = {p["name"]: tuple(p["shape"]) for p in self.manifest["parameters"]}
-        arrays = {name: self.rule.weight(name, shape) for name, shape in shapes.items()}
-        free = set(arrays)
-        paths = {reference_name(v.path): v for v in network.variables}
-        for name in arrays:
-            norm = name.removesuffix("_mean")
-            if norm != name and name not in paths:
-                # a norm on given statistics: the network holds it folded
-                kinds = [f"{norm}_{kind}" for kind in ("scale", "offset", "mean", "variance")]
-                arrays[kinds[0]], arrays[kinds[1]] = fold(*(arrays[kind] for kind in kinds))
-                free -= set(kinds[2:])
-        for name, variable in paths.items():
-            assert name in free, f"{variable.path} wants {name}"
-            variable.assign(from_reference(arrays[name], name))
-            free.remove(name)
-        assert not free, f"no variable took {sorted(free)}"
+        parts = {}
+        for each in self.manifest["parameters"]:
+            name, shape = each["name"], tuple(each["shape"])
+            values = self.rule.weight(name, shape)
+            header = Header(values.dtype, shape, 0)
+            parts[name] = Part(name, Path("golden"), 0, header, values.tobytes())
+        report = fill(network, parts, "golden")
+        assert not report.fresh and not report.ignored
 
     def inputs(self):
         scale = self.numbers["test/feed/im_info"][:, 2:]
