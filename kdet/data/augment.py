@@ -122,7 +122,9 @@ def _image(data, examples, sizes, shares, view, side, seed):
     for example, size, share in zip(examples, sizes, shares):
         rows = sample.line(view.rows._replace(size=size[0]), *down)
         columns = sample.line(view.columns._replace(size=size[1]), *across, view.mirrored)
-        mixed.append((sample.mix_rows(example["image"], rows) * share, rows, columns))
+        image, rows, columns = sample.narrowed(example["image"], rows, columns)
+        rows = rows._replace(weight=rows.weight * share)
+        mixed.append((sample.mix_rows(image, rows), rows, columns))
     grey = _grey(mixed)
     colours, light = draw_colours(data.augment, grey, _fold(seed, _COLOUR))
     colours, fill = tf.gather(colours, order, axis=1), tf.constant(data.augment.fill, tf.float32)
@@ -151,11 +153,10 @@ def _method(data, seed):
 def _grey(mixed):
     """() float32, mean grey of what is seen of the images."""
     means = []
-    for part, rows, columns in mixed:
+    for part, rows, _ in mixed:
         seen = tf.reshape(tf.reduce_sum(part, 0), [-1, 3])
-        low, high = tf.reduce_min(columns.index), tf.reduce_max(columns.index) + 1
-        count = tf.cast(tf.maximum(rows.count * (high - low), 1), tf.float32)
-        means.append(tf.reduce_sum(seen[low:high], 0) / count)
+        count = tf.maximum(rows.count * tf.shape(seen)[0], 1)
+        means.append(tf.reduce_sum(seen, 0) / tf.cast(count, tf.float32))
     return tf.reduce_sum(tf.add_n(means) * tf.constant(_GREY))
 
 

@@ -66,6 +66,20 @@ def line(window: Window, index, weight, mirrored=False) -> Line:
     return Line(first, reached, source, weight[part], tf.reduce_sum(weight, 1))
 
 
+def narrowed(image, rows: Line, columns: Line):
+    """The part of an image that is looked at, and the lines counted from there."""
+
+    def reach(axis, size):
+        some = axis.count > 0
+        low = tf.where(some, tf.reduce_min(axis.index), 0)
+        high = tf.where(some, tf.reduce_max(axis.index), size - 1) + 1
+        return low, high, axis._replace(index=axis.index - low)
+
+    top, bottom, rows = reach(rows, tf.shape(image)[0])
+    left, right, columns = reach(columns, tf.shape(image)[1])
+    return image[top:bottom, left:right], rows, columns
+
+
 def mix_rows(image, rows: Line):
     """The pass over rows.
 
@@ -92,9 +106,9 @@ def mix_columns(mixed, columns: Line, colours):
     """
     base, dense = _strips(columns, tf.shape(mixed)[1] // 3)
     _, wide, reach = tf.unstack(tf.shape(dense))
-    dense = tf.transpose(dense, [0, 2, 1])
-    weight = dense[:, :, None, :, None] * colours[None, None, :, None, :]
-    weight = tf.reshape(weight, [_STRIPS, reach * 3, wide * 3])
+    dense = tf.reshape(tf.transpose(dense, [0, 2, 1]), [-1, 1])
+    weight = tf.reshape(dense @ tf.reshape(colours, [1, 9]), [_STRIPS * reach, wide, 3, 3])
+    weight = tf.reshape(tf.transpose(weight, [0, 2, 1, 3]), [_STRIPS, reach * 3, wide * 3])
     strips = []
     for k in range(_STRIPS):
         part = mixed[:, 3 * base[k] : 3 * (base[k] + reach)]
