@@ -38,30 +38,41 @@ def override(recipe: Recipe, assignments: typing.Iterable[str]) -> Recipe:
     Raises:
         ConfigError: unknown field (with the nearest name), wrong type, or no `=`.
     """
-    for text in assignments:
-        key, equals, value = text.partition("=")
+    wanted = {}
+    for said in assignments:
+        key, equals, text = said.partition("=")
         if not equals:
-            raise ConfigError(f"an override reads key=value, e.g. schedule.batch=4; got {text!r}")
-        recipe = _set(recipe, key.strip().split("."), value.strip(), text)
-    return recipe
+            raise ConfigError(f"an override reads key=value, e.g. schedule.batch=4; got {said!r}")
+        wanted[tuple(key.strip().split("."))] = text.strip(), said
+    return _set(recipe, wanted)
 
 
-def _set(config, keys, text, said):
-    name, *rest = keys
+def _set(config, wanted):
+    """`config` with the values of `wanted`, {(name, ...): (text, said)}, all set at once.
+
+    One by one, fields that must agree (`Schedule.decay` and `.factors`) could never be changed.
+    """
     known = [f.name for f in dataclasses.fields(config)]
-    if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
-        raise ConfigError(f"{type(config).__name__} has no field {name!r} (in {said!r}); {hint}")
-    value = getattr(config, name)
-    if rest:
-        if not dataclasses.is_dataclass(value):
+    values, groups = {}, {}
+    for (name, *rest), (text, said) in wanted.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
+            raise ConfigError(
+                f"{type(config).__name__} has no field {name!r} (in {said!r}); {hint}"
+            )
+        is_group = dataclasses.is_dataclass(getattr(config, name))
+        if rest and not is_group:
             raise ConfigError(f"{name!r} (in {said!r}) is a plain value and has no fields")
-        return replace(config, **{name: _set(value, rest, text, said)})
-    if dataclasses.is_dataclass(value):
-        raise ConfigError(f"{name!r} (in {said!r}) is a group; set one of its fields")
-    wanted = typing.get_type_hints(type(config))[name]
-    return replace(config, **{name: _convert(_parse(text), wanted, said)})
+        if is_group and not rest:
+            raise ConfigError(f"{name!r} (in {said!r}) is a group; set one of its fields")
+        if rest:
+            groups.setdefault(name, {})[tuple(rest)] = text, said
+        else:
+            kind = typing.get_type_hints(type(config))[name]
+            values[name] = _convert(_parse(text), kind, said)
+    values |= {name: _set(getattr(config, name), group) for name, group in groups.items()}
+    return replace(config, **values)
 
 
 def _parse(text):

@@ -103,3 +103,11 @@ def test_label_map():
         labels.label_of(19)
     with pytest.raises(config.ConfigError):
         config.LabelMap(("cat", "dog"), (17, 17))
+
+
+def test_fields_that_must_agree_change_together():
+    row, decay = models.recipe("ssd_mobilenet_v1_voc"), "schedule.decay=10,20"
+    changed = overrides.override(row, [decay, "schedule.factors=0.5,0.1"]).schedule
+    assert (changed.decay, changed.factors) == ((10, 20), (0.5, 0.1))
+    with pytest.raises(config.ConfigError, match="one per entry of decay"):
+        overrides.override(row, [decay])
