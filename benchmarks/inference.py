@@ -1,7 +1,7 @@
 """One image through a kdet detector and through torchvision's, in turn, in one run.
 
-    python -m venv /tmp/peer && /tmp/peer/bin/pip install torch torchvision
-    python benchmarks/inference.py --peer /tmp/peer/bin/python
+    python -m venv peer && peer/bin/pip install torch torchvision
+    python benchmarks/inference.py --peer peer/bin/python
 
 Both sides have random weights, the same image size and thread count, and their own
 post-processing included. Random weights give both of them the full load of candidates to suppress.

@@ -3,14 +3,11 @@
 python tfrecords_tools/describe.py data/train --out sheet.png
 """
 
-import os
+from absl import app, flags
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-from absl import app, flags  # noqa: E402
-
-from kdet.data.describe import describe  # noqa: E402
-from kdet.data.errors import DataError  # noqa: E402
+from kdet.data.describe import describe
+from kdet.data.errors import DataError
+from kdet.quiet import import_tensorflow
 
 OUT = flags.DEFINE_string("out", None, "PNG file for the contact sheet.")
 
@@ -26,4 +23,5 @@ def main(arguments):
 
 
 if __name__ == "__main__":
+    import_tensorflow()
     app.run(main)

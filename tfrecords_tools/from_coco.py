@@ -4,15 +4,12 @@ python tfrecords_tools/from_coco.py --annotations instances_train2017.json \\
     --images train2017 --out data/train
 """
 
-import os
+from absl import app, flags
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-from absl import app, flags  # noqa: E402
-
-from kdet.data.coco import convert_coco  # noqa: E402
-from kdet.data.errors import DataError  # noqa: E402
-from kdet.data.write import summary  # noqa: E402
+from kdet.data.coco import convert_coco
+from kdet.data.errors import DataError
+from kdet.data.write import summary
+from kdet.quiet import import_tensorflow
 
 ANNOTATIONS = flags.DEFINE_string("annotations", None, "COCO instances json.", required=True)
 IMAGES = flags.DEFINE_string("images", None, "Folder of the images.", required=True)
@@ -34,4 +31,5 @@ def main(_):
 
 
 if __name__ == "__main__":
+    import_tensorflow()
     app.run(main)

@@ -4,15 +4,12 @@ python tfrecords_tools/from_voc.py --devkit VOCdevkit/VOC2012 \\
     --list VOCdevkit/VOC2012/ImageSets/Main/trainval.txt --out data/train
 """
 
-import os
+from absl import app, flags
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-from absl import app, flags  # noqa: E402
-
-from kdet.data.errors import DataError  # noqa: E402
-from kdet.data.voc import convert_voc  # noqa: E402
-from kdet.data.write import summary  # noqa: E402
+from kdet.data.errors import DataError
+from kdet.data.voc import convert_voc
+from kdet.data.write import summary
+from kdet.quiet import import_tensorflow
 
 DEVKIT = flags.DEFINE_string("devkit", None, "Folder with images and XML files.", required=True)
 LIST = flags.DEFINE_string("list", None, "Text file: stems, or 'image xml' pairs.", required=True)
@@ -34,4 +31,5 @@ def main(_):
 
 
 if __name__ == "__main__":
+    import_tensorflow()
     app.run(main)

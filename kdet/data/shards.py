@@ -71,7 +71,8 @@ def prepared(items, workers: int) -> collections.abc.Iterator[Prepared]:
             yield from ahead.popleft().result()
     except BrokenProcessPool:
         raise DataError(
-            "a worker process was killed (out of memory?); run again to go on"
+            "a worker process ended (out of memory? a script of yours without an "
+            'if __name__ == "__main__" guard?); run again to go on'
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)

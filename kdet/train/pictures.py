@@ -30,7 +30,7 @@ def training_sheet(batch: dict, data: Data, labels: LabelMap, most: int = 8):
     return contact_sheet(pictures)
 
 
-def prediction_sheet(detector, records, most: int = 4, threshold: float = 0.3):
+def prediction_sheet(detector, records, most: int = 4, threshold: float = 0.4):
     """The first images of a data set, truth on the left and predictions on the right.
 
     Args:
