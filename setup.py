@@ -26,7 +26,10 @@ setup(
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.18"],
         "keras-cv": ["keras-cv>=0.9"],
-        "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.8", "setuptools", "wheel"],
+        "dev": [
+            *("pytest>=8", "pytest-xdist>=3.5", "ruff>=0.8", "setuptools", "wheel"),
+            *("nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"),
+        ],
     },
     entry_points={"console_scripts": ["kdet=kdet.cli:main"]},
     classifiers=[

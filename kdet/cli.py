@@ -46,8 +46,10 @@ def _parser():
     export.add_argument("out", help="folder of the SavedModel")
     export.set_defaults(run=_export)
 
-    zoo = commands.add_parser("zoo", help="list the rows")
+    zoo = commands.add_parser("zoo", help="list the rows, or show one")
+    zoo.add_argument("name", nargs="?", help="a row: its numbers, sizes, weights and commands")
     zoo.add_argument("--markdown", action="store_true", help="as the table of the README")
+    zoo.add_argument("--cards", action="store_true", help="as docs/zoo.md")
     zoo.set_defaults(run=_zoo)
 
     commands.add_parser("evaluate", help="metrics of a run; see kdet evaluate --help")
@@ -84,10 +86,13 @@ def _export(flags):
 
 
 def _zoo(flags):
-    from kdet import models
+    from kdet import cards, models
 
-    if flags.markdown:
-        print(zoo_table())
+    if flags.name:
+        print(cards.text(models.recipe(flags.name)))
+        return
+    if flags.markdown or flags.cards:
+        print(zoo_table() if flags.markdown else cards.page(), end="\n" if flags.markdown else "")
         return
     for name in models.names():
         reference = models.recipe(name).reference

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "quiet": "",
     "_register": "",
     "interop": "",
-    "layers": "ops",
+    "layers": "native ops",
     "backbones": "config layers",
     "models": "config overrides ops layers backbones weights runtime predict",
     "losses": "config ops",
@@ -30,7 +30,9 @@ MAY_IMPORT = {
     "predict": "config data detections masks",
     "export": "config data models",
     "train": "config overrides ops data draw evaluate export losses models quiet weights",
-    "cli": "config data draw evaluate export models predict quiet weights",
+    "cards": "config facts models weights",
+    "facts": "",
+    "cli": "cards config data draw evaluate export models predict quiet weights",
 }
 BACKEND_FREE = ("ops", "layers", "backbones", "models", "losses", "config", "weights")
 

@@ -1,4 +1,4 @@
-"""python -m kdet.evaluate RUN [--data DIR]: the metrics of a run's best checkpoint."""
+"""python -m kdet.evaluate RUN [--data DIR]: the metrics of a run's best checkpoint, or of a row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main(arguments=None) -> int:
     Writes `detections.json`, COCO result rows in the source's category ids, and `metrics.json`
     beside the checkpoint (or into --out). Returns the exit code: 0, or 1 after a one-line error.
     """
-    flags = _parser().parse_args(arguments)
+    flags = _parser().parse_intermixed_args(arguments)
     import_tensorflow()
     from kdet import models
     from kdet.config import ConfigError
@@ -28,13 +28,15 @@ def main(arguments=None) -> int:
     from kdet.weights.archive import ArchiveError
 
     try:
-        path = checkpoint_of(flags.run)
+        row = flags.run in models.names()
+        path = Path("runs", flags.run, "released") if row else checkpoint_of(flags.run)
         out = Path(flags.out) if flags.out else path.parent
         data = Path(flags.data) if flags.data else path.parent / "data"
         if not flags.data and not data.is_dir():
             raise DataError(f"{path}: the run has no data set of its own; name one with --data")
         records = Records.open(data, flags.split)
-        detector = models.load(path, overrides=flags.overrides)
+        which = (flags.run, flags.weights) if row else (path,)
+        detector = models.load(*which, overrides=flags.overrides)
         out.mkdir(parents=True, exist_ok=True)
         metrics = evaluate(
             detector,
@@ -54,7 +56,8 @@ def main(arguments=None) -> int:
 
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m kdet.evaluate", description=main.__doc__)
-    parser.add_argument("run", help="a run folder, or a checkpoint (best.npz, last.npz)")
+    parser.add_argument("run", help="a run folder, a checkpoint (best.npz, last.npz), or a row")
+    parser.add_argument("--weights", default="released", help="of a row: a file, or released")
     parser.add_argument("--data", help="a converted data set; by default the run's own drawn one")
     parser.add_argument("--split", default="val", help="which part of --data (default: val)")
     parser.add_argument("--metric", default="coco", choices=("coco", "voc"))

@@ -6,7 +6,7 @@ from kdet.config import SSD, ConfigError, DarkNet, MobileNet, ResNet
 
 DETECTORS = "https://paddlemodels.bj.bcebos.com/object_detection/"
 BACKBONES = "https://paddle-imagenet-models-name.bj.bcebos.com/"
-LICENCE = "Apache-2.0 (PaddleDetection)"
+LICENCE = "PaddleDetection (Apache-2.0)"
 
 
 def released(name: str) -> str:

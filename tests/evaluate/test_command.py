@@ -32,6 +32,20 @@ def test_table_and_files(folder, tmp_path, monkeypatch, capsys):
     assert json.loads((tmp_path / "metrics.json").read_text())["AP50"] == 0
 
 
+def test_a_row_is_evaluated_by_name(folder, tmp_path, monkeypatch, capsys):
+    def load(name, weights, overrides):
+        assert (name, weights, overrides) == ("yolov3_r34", "w", ["data.short_side=64"])
+        blind.data = Data(short_side=64, long_side=96, pad_to=32)
+        blind.labels = LabelMap(("circle", "square", "star"), (5, 17, 90))
+        return blind
+
+    monkeypatch.setattr(models, "load", load)
+    monkeypatch.chdir(tmp_path)
+    said = ["yolov3_r34", "--weights=w", "--data", str(folder), "data.short_side=64"]
+    assert main(said) == 0
+    assert (tmp_path / "runs/yolov3_r34/metrics.json").is_file()
+
+
 def test_a_run_without_checkpoint_is_one_line(tmp_path, capsys):
     assert main([str(tmp_path)]) == 1
     assert "expected best.npz or last.npz" in capsys.readouterr().err

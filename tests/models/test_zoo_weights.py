@@ -1,5 +1,6 @@
 """Every row's checkpoint, of the documented names and shapes, loads completely and exactly."""
 
+import math
 import shutil
 
 import keras
@@ -9,6 +10,7 @@ import pytest
 
 from kdet import models
 from kdet.config.labels import COCO_LABELS
+from kdet.facts import FACTS
 from kdet.weights import paddle
 from kdet.weights.archive import ArchiveError
 from kdet.weights.names import from_reference, reference_name
@@ -39,6 +41,7 @@ def test_complete_and_exact(row, tmp_path):
     shutil.rmtree(folder)  # up to 0.6 GB
     shapes = published.tensors(row)
     assert len(network.variables) == len(shapes) == SIZES.get(row, len(shapes))
+    assert FACTS[row][:2] == (len(shapes), sum(math.prod(s) for s in shapes.values()))
     for variable in network.variables:
         name = reference_name(variable.path)
         expected = from_reference(published.values(name, shapes.pop(name)), name)

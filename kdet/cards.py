@@ -1,0 +1,120 @@
+"""What is known of each row of the zoo: `kdet zoo NAME`, and docs/zoo.md."""
+
+from __future__ import annotations
+
+import math
+
+from kdet.config import SSD, Recipe
+from kdet.facts import FACTS
+from kdet.weights.sources import LICENCE, backbone, released
+
+PAGE = """# The zoo
+
+Made by `kdet zoo --cards`; a test compares. Reference numbers are the published ones (COCO val2017
+or VOC 2007 test), never ours. Sizes are height x width in pixels. Parameters count norms as they
+are held: two numbers per channel where folded, four where they train. GFLOPs are 2 x the
+multiplications in all convolutions and matrix products for one image at that size, with 1000
+proposals in two-stage rows and 100 masks; resampling, norms, decoding and suppression are not
+counted.
+
+Every "evaluate" line fetches the published weights on first use; see
+[the guide](guide.md#published-weights) for mirrors and machines without network. The addresses are
+the reference's own and were not reachable where kdet is tested.
+
+"""
+
+
+def page() -> str:
+    """All cards as Markdown."""
+    from kdet import models
+
+    cards = (card(models.recipe(name)) for name in models.names())
+    return PAGE + "\n".join(cards)
+
+
+def card(recipe: Recipe) -> str:
+    """One row as Markdown."""
+    name, model = recipe.name, recipe.model
+    tensors, parameters, gflops = FACTS[name]
+    published = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in recipe.reference.items())
+    side = f"{recipe.data.short_side} x {recipe.data.short_side}"
+    if recipe.data.resize == "scale":
+        side = f"short side {recipe.data.short_side}, long side up to {recipe.data.long_side}"
+    size = "x".join(map(str, canvas(recipe)))
+    rows = {
+        "reference": published,
+        "input": side,
+        "parameters": f"{parameters / 1e6:.2f} M in {tensors} tensors",
+        "GFLOPs": f"{gflops:.1f} at {size}",
+        "weights": f"{released(name)}, published with {LICENCE}",
+        "starts from": backbone(model),
+        "evaluate": f"`{command(recipe)}`",
+        "train": f"`python recipes/{name}.py --data records`",
+    }
+    lines = "".join(f"| {key} | {value} |\n" for key, value in rows.items())
+    return f"## {name}\n\n| | |\n|---|---|\n{lines}"
+
+
+def command(recipe: Recipe) -> str:
+    """What would reproduce the first published number, given the validation set as records."""
+    metric = " --metric voc" if isinstance(recipe.model, SSD) else ""
+    return f"python -m kdet.evaluate {recipe.name} --data records{metric}"
+
+
+def text(recipe: Recipe) -> str:
+    """One row for a terminal."""
+    lines = card(recipe).splitlines()[4:]
+    cells = [line.strip("| ").replace("`", "").partition(" | ") for line in lines]
+    return "\n".join([recipe.name, *(f"  {key:<12} {value}" for key, _, value in cells)])
+
+
+def canvas(recipe: Recipe) -> tuple[int, int]:
+    """(height, width) for which a card counts: of a landscape image at its largest."""
+    height, width = max(recipe.data.canvas_sizes(), key=lambda c: (c[0] * c[1], c[1]))
+    return min(height, width), max(height, width)
+
+
+def measure(detector, size) -> tuple[int, int, float]:
+    """Counts what a card says of a detector; nothing is run, but its graph is built.
+
+    Args:
+        detector: `kdet.models.Detector`.
+        size: (height, width) of the canvas.
+    Returns:
+        (tensors, numbers in them, GFLOPs of the network for one image).
+    """
+    import tensorflow as tf
+
+    from kdet.models.detector import feed
+
+    network = detector.network
+    shapes = {"image": (1, *size, 3), "resized_size": (1, 2), "original_size": (1, 2)}
+    inputs = {name: tf.TensorSpec(shape, tf.float32) for name, shape in shapes.items()}
+    function = tf.function(lambda batch: network(feed(network, batch), training=False))
+    eagerly = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)  # functions within show their operations, too
+    try:
+        operations = function.get_concrete_function(inputs).graph.get_operations()
+    finally:
+        tf.config.run_functions_eagerly(eagerly)
+    total = sum(_products(operation) for operation in operations)
+    numbers = sum(math.prod(v.shape) for v in network.variables)
+    return len(network.variables), numbers, 2 * total / 1e9
+
+
+def _products(operation):
+    """Multiplications of a convolution or matrix product; 0 for anything else."""
+    kind = operation.type
+    if kind in ("Conv2D", "DepthwiseConv2dNative"):
+        kernel, out = operation.inputs[1].shape, operation.outputs[0].shape
+        each = kernel[0] * kernel[1] * (kernel[2] if kind == "Conv2D" else 1)
+        return each * math.prod(out)
+    if kind == "Conv2DBackpropInput":  # a transposed convolution
+        return (
+            math.prod(operation.inputs[1].shape[:2])
+            * operation.outputs[0].shape[-1]
+            * math.prod(operation.inputs[2].shape)
+        )
+    if kind in ("MatMul", "BatchMatMulV2"):
+        return math.prod(operation.outputs[0].shape) * operation.inputs[0].shape[-1]
+    return 0

@@ -1,0 +1,63 @@
+"""Cards of the zoo: current, and counted right."""
+
+import pathlib
+
+import keras
+import pytest
+
+from kdet import cards, cli, models
+from kdet.config import ConfigError
+from kdet.facts import FACTS
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def test_the_page_is_current():
+    assert (ROOT / "docs" / "zoo.md").read_text("utf-8") == cards.page()
+
+
+def test_every_row_has_its_facts():
+    assert sorted(FACTS) == list(models.names())
+    same = {}
+    for name, facts in FACTS.items():
+        assert same.setdefault(models.recipe(name).model, facts) == facts, name
+
+
+def test_counting_by_hand():
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same")(image)  # 4x6 outputs
+    x = keras.layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
+    x = keras.layers.Conv2D(8, 1, groups=4, use_bias=False)(x)
+    x = keras.layers.Conv2DTranspose(5, 2, strides=2, use_bias=False)(x)
+    x = keras.layers.Dense(7, use_bias=False)(keras.layers.GlobalAveragePooling2D()(x))
+
+    class Detector:
+        network = keras.Model(image, x)
+
+    tensors, numbers, gflops = cards.measure(Detector, (8, 12))
+    convolved = 24 * (8 * 27 + 8 * 9 + 8 * 2 + 8 * 5 * 4)
+    assert (tensors, numbers) == (6, 8 * 27 + 8 + 72 + 16 + 160 + 35)
+    assert gflops * 1e9 == pytest.approx(2 * (convolved + 35))
+
+
+def test_one_row_counted_again():
+    recipe = models.recipe("ssd_mobilenet_v1_voc")
+    tensors, numbers, gflops = cards.measure(models.build(recipe.model), cards.canvas(recipe))
+    assert (tensors, numbers, round(gflops, 1)) == FACTS[recipe.name]
+
+
+def test_the_command(capsys):
+    assert cli.main(["zoo", "faster_rcnn_r101_vd_fpn_2x"]) == 0
+    said = capsys.readouterr().out
+    for words in (
+        "box ap 40.6", "60.77 M in 348 tensors", "/faster_rcnn_r101_vd_fpn_2x.tar",
+        "ResNet101_vd_pretrained.tar", "Apache-2.0", "at 800x1344",
+        "python -m kdet.evaluate faster_rcnn_r101_vd_fpn_2x --data records\n",
+    ):  # fmt: skip
+        assert words in said
+    assert cli.main(["zoo", "faster_rcnn_r101_vd"]) == 1
+    assert "did you mean" in capsys.readouterr().err
+    assert cli.main(["zoo", "ssd_mobilenet_v1_voc"]) == 0
+    assert "--metric voc" in capsys.readouterr().out
+    with pytest.raises(ConfigError):
+        cards.text(models.recipe("nothing"))
