@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco
 
 from kdet.data.rle import mask_from_runs, runs_from_string
 from kdet.masks import encode, paste, paste_all
+from kdet.ops.masks import rasterise
 
 
 def test_a_full_mask_by_hand():
@@ -76,3 +78,24 @@ def test_run_lengths_come_back():
     rle = encode(mask)
     assert rle["size"] == [17, 23] and isinstance(rle["counts"], str)
     np.testing.assert_array_equal(mask_from_runs(runs_from_string(rle["counts"]), 17, 23), mask)
+
+
+@pytest.mark.parametrize("round_shape", [True, False])
+def test_a_drawn_target_pasted_is_the_object_again(round_shape):
+    """What the mask head is taught and how its answers are read agree on every frame."""
+    if round_shape:
+        turn = np.arange(40) * 2 * np.pi / 40
+        points = np.float32([60, 45]) + np.float32([30, 22]) * np.stack(
+            [np.cos(turn), np.sin(turn)], 1
+        )
+    else:
+        points = np.array([[20, 10], [90, 30], [70, 80], [55, 40]])
+    points = points.astype("float32")
+    flat = [points.astype(float).ravel().tolist()]
+    mask = coco.decode(coco.merge(coco.frPyObjects(flat, 100, 120))).astype(bool)
+    box = np.concatenate([points.min(0), points.max(0)])
+    edges = np.hstack([points, np.roll(points, -1, 0)])[None, None]
+    parts = np.zeros(edges.shape[:3], "int32")
+    target = rasterise(edges, parts, np.zeros((1, 1), "int32"), box[None, None], 28)
+    found = paste(np.array(target)[0, 0], box, (100, 120))
+    assert (found & mask).sum() / (found | mask).sum() > 0.93

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kdet import models
-from kdet.config import R50, RCNN, ConfigError, c4
+from kdet.config import R50, RCNN, ConfigError, c4, drawn
 from kdet.train.optimizer import rule_of
 from kdet.weights.names import reference_name
 
@@ -102,3 +102,12 @@ def test_impossible_switches():
     ):
         with pytest.raises(ConfigError):
             make()
+
+
+def test_drawn_data_needs_few_regions_and_steps():
+    for name, regions in (("mask_rcnn_r50_fpn_1x", 32), ("faster_rcnn_r50_1x", 16)):
+        row = models.recipe(name)
+        small = drawn(row)
+        assert small.schedule.steps == 160 and small.model.roi_batch == regions
+        assert small.model.backbone.norm == "batch" and small.model.backbone.freeze_at == 0
+        assert small.data.max_edges == row.data.max_edges == 96 * row.model.mask
