@@ -1,6 +1,7 @@
 """Every row's checkpoint, of the documented names and shapes, loads completely and exactly."""
 
 import math
+import pickle
 import shutil
 
 import keras
@@ -72,6 +73,19 @@ def test_there_and_back_is_the_same_folder(ssd, tmp_path):
     with pytest.raises(ArchiveError, match="new or empty folder"):
         models.save_paddle(detector, tmp_path / "back")
     assert detector.labels.names[14] == "person"
+
+
+def test_other_forms_of_the_same(ssd, tmp_path):
+    """A joined file holds no names: the row knows them."""
+    stored = paddle.read(ssd)
+    files = (ssd / name for name in sorted(stored))
+    (tmp_path / "__params__").write_bytes(b"".join(file.read_bytes() for file in files))
+    (tmp_path / "x.pdparams").write_bytes(pickle.dumps(stored, 2))
+    for path in tmp_path.iterdir():
+        network = models.load("ssd_mobilenet_v1_voc", weights=path).network
+        for variable in network.variables:
+            name = reference_name(variable.path)
+            assert np.array_equal(variable, from_reference(stored[name], name)), name
 
 
 def test_statistics_are_folded(tmp_path):
