@@ -5,8 +5,20 @@ from keras import ops
 from kdet.ops import boxes as box_ops
 from kdet.ops import select
 
+QUICK = 5  # pairs per detection wanted that nearly always suffice
 
-def suppress(boxes, scores, valid, iou_threshold, keep, classes=None, min_overlap=0.0, block=256):
+
+def suppress(
+    boxes,
+    scores,
+    valid,
+    iou_threshold,
+    keep,
+    classes=None,
+    min_overlap=0.0,
+    block=256,
+    ordered=False,
+):
     """Greedy NMS: takes boxes by falling score, drops those that overlap a taken one too much.
 
     Candidates are walked in sorted blocks. A block is first cleared against everything taken so
@@ -24,6 +36,7 @@ def suppress(boxes, scores, valid, iou_threshold, keep, classes=None, min_overla
         classes: (B, N) int32; boxes of other classes are never dropped. None: one class.
         min_overlap: see `boxes.iou`.
         block: candidates per round.
+        ordered: whether `scores` fall along N already, which saves sorting them.
     Returns:
         indices: (B, keep) int32 into N, by falling score (equal scores: lower index first).
         taken: (B, keep) bool; False where fewer than `keep` survive.
@@ -31,21 +44,26 @@ def suppress(boxes, scores, valid, iou_threshold, keep, classes=None, min_overla
     total = boxes.shape[1]
     block = min(block, total)
     rounds = -(-total // block)
-    order = _order(scores, valid, rounds * block)
-    boxes = ops.take_along_axis(_padded(boxes, rounds * block), order[..., None], axis=1)
-    valid = ops.take_along_axis(_padded(valid, rounds * block), order, axis=1)
-    if classes is not None:
-        classes = ops.take_along_axis(_padded(classes, rounds * block), order, axis=1)
+    boxes, valid = _padded(boxes, rounds * block), _padded(valid, rounds * block)
+    classes = None if classes is None else _padded(classes, rounds * block)
+    if not ordered:
+        order = _order(scores, valid[:, :total], rounds * block)
+        boxes, valid = select.rows(boxes, order), select.rows(valid, order)
+        classes = None if classes is None else select.rows(classes, order)
 
     def overlaps(first, second):
         """Whether candidates `first` (B, n) and `second` (B, m) are too close: (B, n, m) bool."""
-        near = box_ops.iou(_rows(boxes, first), _rows(boxes, second), min_overlap) > iou_threshold
+        near = (
+            box_ops.iou(select.rows(boxes, first), select.rows(boxes, second), min_overlap)
+            > iou_threshold
+        )
         if classes is None:
             return near
-        same = _rows(classes, first)[:, :, None] == _rows(classes, second)[:, None, :]
-        return ops.logical_and(near, same)
+        first, second = select.rows(classes, first), select.rows(classes, second)
+        return ops.logical_and(near, first[:, :, None] == second[:, None, :])
 
-    most = ops.max(ops.sum(ops.cast(valid, "int32"), axis=1))  # they stand first
+    place = ops.arange(1, rounds * block + 1, dtype="int32")
+    most = ops.max(ops.where(valid, place[None], 0))  # behind it nothing is valid
 
     def unfinished(step, kept, taken):
         full = ops.all(ops.sum(ops.cast(taken, "int32"), axis=1) >= keep)
@@ -54,8 +72,8 @@ def suppress(boxes, scores, valid, iou_threshold, keep, classes=None, min_overla
     def walk(step, kept, taken):
         here = step * block + ops.arange(block, dtype="int32")
         here = ops.broadcast_to(here[None], (ops.shape(kept)[0], block))
-        hit = ops.logical_and(overlaps(here, kept), taken[:, None, :])
-        alive = ops.logical_and(_rows(valid, here), ops.logical_not(ops.any(hit, axis=2)))
+        hit = _hit(overlaps(here, kept), taken)
+        alive = ops.logical_and(select.rows(valid, here), ops.logical_not(hit))
         alive = _settle(overlaps(here, here), alive)
         return (step + 1, *_first(kept, taken, here, alive, keep))
 
@@ -66,8 +84,8 @@ def suppress(boxes, scores, valid, iou_threshold, keep, classes=None, min_overla
         ops.zeros((batch, keep), dtype="bool"),
     )
     _, kept, taken = ops.while_loop(unfinished, walk, start, maximum_iterations=rounds)
-    # an order entry may point into the padding of the last block; such entries are never taken
-    return ops.where(taken, ops.take_along_axis(order, kept, axis=1), 0), taken
+    # a place may be in the padding of the last block; such places are never taken
+    return ops.where(taken, kept if ordered else select.rows(order, kept), 0), taken
 
 
 def multiclass(
@@ -98,13 +116,33 @@ def multiclass(
         scores = ops.where(value[..., None] > float("-inf"), scores, 0.0)
     classes = scores.shape[2]
     flat = ops.reshape(scores, (-1, scores.shape[1] * classes))
-    scores, index = select.top(flat, pairs)
-    boxes, labels = select.rows(boxes, index // classes), index % classes
-    rank = ops.cumsum(ops.one_hot(labels, classes, dtype="int32"), axis=1)
-    rank = ops.take_along_axis(rank, labels[..., None], axis=2)[..., 0]
-    valid = ops.logical_and(scores > score_threshold, rank <= per_class)
-    index, taken = suppress(boxes, scores, valid, iou_threshold, keep, labels, min_overlap)
-    return survivors(boxes, scores, labels, index, taken)
+
+    def attempt(count):
+        """Detections from the `count` best pairs, and whether more pairs could change them."""
+        scores, index = select.top(flat, count)
+        near, labels = select.rows(boxes, index // classes), index % classes
+        valid = ops.logical_and(scores > score_threshold, _rank(labels, classes) < per_class)
+        index, taken = suppress(
+            near, scores, valid, iou_threshold, keep, labels, min_overlap, block=64, ordered=True
+        )
+        short = ops.logical_not(ops.all(taken, axis=1))
+        more = ops.any(ops.logical_and(short, scores[:, -1] > score_threshold))
+        return survivors(near, scores, labels, index, taken), more
+
+    quick = QUICK * keep
+    if quick >= min(pairs, flat.shape[1]):
+        return attempt(pairs)[0]
+    found, more = attempt(quick)
+    return ops.cond(more, lambda: attempt(pairs)[0], lambda: found)
+
+
+def _rank(labels, classes):
+    """How many entries of the same class stand before each one; labels (B, N), (B, N) float32."""
+    # along the last axis, which is the fast one
+    counts = ops.cumsum(ops.one_hot(labels, classes, axis=1, dtype="float32"), axis=2)
+    place = ops.arange(labels.shape[1], dtype="int32")[None]
+    counts = ops.reshape(counts, (-1, classes * labels.shape[1]))
+    return select.rows(counts, labels * labels.shape[1] + place) - 1
 
 
 def survivors(boxes, scores, labels, index, taken):
@@ -138,12 +176,6 @@ def _padded(values, length):
     return ops.pad(values, pad)
 
 
-def _rows(values, indices):
-    if len(values.shape) == 3:
-        indices = indices[..., None]
-    return ops.take_along_axis(values, indices, axis=1)
-
-
 def _settle(overlap, alive):
     """Greedy survivors inside one sorted block. overlap (B, n, n), alive (B, n) -> (B, n) bool."""
     size = overlap.shape[1]
@@ -154,10 +186,14 @@ def _settle(overlap, alive):
         return ops.any(ops.not_equal(previous, current))
 
     def again(previous, current):
-        hit = ops.any(ops.logical_and(threat, current[:, None, :]), axis=2)
-        return current, ops.logical_and(alive, ops.logical_not(hit))
+        return current, ops.logical_and(alive, ops.logical_not(_hit(threat, current)))
 
     return ops.while_loop(changing, again, again(alive, alive), maximum_iterations=size)[1]
+
+
+def _hit(overlap, taken):
+    """Whether any taken box overlaps: (B, n, m) bool, (B, m) bool -> (B, n) bool."""
+    return ops.any(ops.logical_and(overlap, taken[:, None, :]), axis=2)
 
 
 def _first(kept, taken, here, alive, keep):
@@ -166,4 +202,4 @@ def _first(kept, taken, here, alive, keep):
     flags = ops.concatenate([taken, alive], axis=1)
     rank = ops.where(flags, ops.arange(flags.shape[1], 0, -1, dtype="int32")[None], 0)
     rank, position = ops.top_k(rank, keep)
-    return ops.take_along_axis(indices, ops.cast(position, "int32"), axis=1), rank > 0
+    return select.rows(indices, position), rank > 0
