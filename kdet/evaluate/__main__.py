@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from kdet.quiet import import_tensorflow
@@ -13,7 +14,8 @@ def main(arguments=None) -> int:
     """Evaluates a checkpoint on a converted data set and prints the table.
 
     Writes `detections.json`, COCO result rows in the source's category ids, and `metrics.json`
-    beside the checkpoint (or into --out). Returns the exit code: 0, or 1 after a one-line error.
+    beside the checkpoint (or into --out); with --sides one pair per side. Returns the exit code:
+    0, or 1 after a one-line error.
     """
     flags = _parser().parse_intermixed_args(arguments)
     import_tensorflow()
@@ -38,20 +40,44 @@ def main(arguments=None) -> int:
         which = (flags.run, flags.weights) if row else (path,)
         detector = models.load(*which, overrides=flags.overrides)
         out.mkdir(parents=True, exist_ok=True)
-        metrics = evaluate(
-            detector,
-            records,
-            detector.data,
-            batch=flags.batch,
-            metric=flags.metric,
-            out=out / "detections.json",
-        )
-        write_results(out / "metrics.json", metrics)
+        for side in flags.sides or (None,):
+            suffix = "" if side is None else f"_{side}"
+            metrics = evaluate(
+                detector,
+                records,
+                detector.data if side is None else at_side(detector.data, side),
+                batch=flags.batch,
+                metric=flags.metric,
+                out=out / f"detections{suffix}.json",
+            )
+            write_results(out / f"metrics{suffix}.json", metrics)
+            print(
+                format_table(metrics) if side is None else f"at {side}\n{format_table(metrics)}\n"
+            )
     except (ArchiveError, ConfigError, DataError, EvaluationError, OSError) as error:
         print(f"kdet evaluate: {error}", file=sys.stderr)
         return 1
-    print(format_table(metrics))
     return 0
+
+
+def at_side(data, side: int):
+    """`data` with images stretched to `side` x `side`; one set of YOLOv3 weights serves them all.
+
+    Raises:
+        ConfigError: images are not stretched, or the side is no positive multiple of 32.
+    """
+    from kdet.config import ConfigError
+
+    if data.resize != "stretch" or side < 32 or side % 32:
+        raise ConfigError(
+            f"--sides takes multiples of 32, for rows whose images are stretched; got {side}, "
+            f"data.resize is {data.resize!r}"
+        )
+    return replace(data, short_side=side, long_side=side)
+
+
+def _sides(text):
+    return tuple(int(side) for side in text.split(","))
 
 
 def _parser():
@@ -62,6 +88,9 @@ def _parser():
     parser.add_argument("--split", default="val", help="which part of --data (default: val)")
     parser.add_argument("--metric", default="coco", choices=("coco", "voc"))
     parser.add_argument("--batch", type=int, default=1, help="images per call")
+    parser.add_argument(
+        "--sides", type=_sides, help="evaluate at each of these sides, e.g. 608,416,320 (YOLOv3)"
+    )
     parser.add_argument("--out", help="where the two json files go; by default beside the run")
     parser.add_argument("overrides", nargs="*", help="key=value changes of the recipe")
     return parser

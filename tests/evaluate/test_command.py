@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from kdet import models
-from kdet.config import Data, LabelMap
+from kdet.config import Data, LabelMap, stretched
 from kdet.evaluate.__main__ import main
 
 
@@ -49,3 +49,22 @@ def test_a_row_is_evaluated_by_name(folder, tmp_path, monkeypatch, capsys):
 def test_a_run_without_checkpoint_is_one_line(tmp_path, capsys):
     assert main([str(tmp_path)]) == 1
     assert "expected best.npz or last.npz" in capsys.readouterr().err
+
+
+def test_several_sides_in_one_call(folder, tmp_path, monkeypatch, capsys):
+    seen = []
+
+    def detector(inputs):
+        seen.append(tuple(inputs["image"].shape[1:3]))
+        return blind(inputs)
+
+    detector.labels = LabelMap(("circle", "square", "star"), (5, 17, 90))
+    detector.data = stretched(64)
+    monkeypatch.setattr(models, "load", lambda path, overrides: detector)
+    (tmp_path / "last.npz").touch()
+    said = [str(tmp_path), "--data", str(folder), "--batch=5", "--sides"]
+    assert main([*said, "64,96"]) == 0
+    assert seen == [(64, 64), (96, 96)]
+    assert "at 64 x 64" in capsys.readouterr().out and (tmp_path / "metrics_96.json").is_file()
+    assert main([*said, "50"]) == 1
+    assert "multiples of 32" in capsys.readouterr().err
