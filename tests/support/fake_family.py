@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from kdet.config import ConfigError, Optimizer, Schedule
+from kdet.layers.batch_norm import BatchNorm
 from kdet.train import checkpoint, replicas
 from kdet.train.trainer import Trainer
 
@@ -33,7 +34,7 @@ def network(norm="none", seed=0):
     image = keras.Input((None, None, 3))
     x = layers.Conv2D(6, 3, 2, "same", use_bias=norm == "none", name="stem")(image)
     if norm != "none":
-        x = layers.BatchNormalization(synchronized=True, name="norm", momentum=0.8)(x)
+        x = BatchNorm(name="norm", momentum=0.8)(x)
     x = layers.Conv2D(8, 3, 2, "same", activation="relu", name="body")(x)
     raw = {
         "class": layers.Conv2D(2, 1, name="class")(x),
