@@ -51,9 +51,9 @@ def main(arguments=None) -> int:
                 out=out / f"detections{suffix}.json",
             )
             write_results(out / f"metrics{suffix}.json", metrics)
-            print(
-                format_table(metrics) if side is None else f"at {side}\n{format_table(metrics)}\n"
-            )
+            if side is not None:
+                print(f"\nat {side} x {side}")
+            print(format_table(metrics))
     except (ArchiveError, ConfigError, DataError, EvaluationError, OSError) as error:
         print(f"kdet evaluate: {error}", file=sys.stderr)
         return 1
