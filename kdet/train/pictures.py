@@ -24,6 +24,7 @@ def training_sheet(batch: dict, data: Data, labels: LabelMap, most: int = 8):
         height, width = np.ceil(batch["resized_size"][k]).astype(int)
         image = (image[:height, :width] * data.std + data.mean) * 255
         image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+        image = image[..., ::-1] if data.channels == "BGR" else image
         valid = batch["valid"][k]
         boxes, classes = batch["boxes"][k][valid], batch["labels"][k][valid]
         pictures.append(draw_boxes(image, boxes, classes, names=labels.names))

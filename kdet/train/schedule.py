@@ -33,9 +33,11 @@ def learning_rate(schedule: Schedule, images: int) -> float:
 
 def describe(schedule: Schedule) -> str:
     """One line for the start of a run: the resolved rate and where it comes from."""
-    factors = ", ".join(f"{f:g}" for f in schedule.factors or (schedule.gamma,))
+    warmup = f"warm-up over {schedule.warmup} images" if schedule.warmup else "no warm-up"
+    factors = schedule.factors or [schedule.gamma ** (k + 1) for k in range(len(schedule.decay))]
+    steps = ", ".join(f"x{f:g} from {at}" for f, at in zip(factors, schedule.decay))
     return (
         f"learning rate {base_rate(schedule):g} at a global batch of {schedule.batch} "
-        f"({schedule.rate:g} per {schedule.rate_batch} images); warm-up over {schedule.warmup} "
-        f"images, times {factors} at {', '.join(map(str, schedule.decay)) or 'no'} images"
+        f"({schedule.rate:g} per {schedule.rate_batch} images); {warmup}, "
+        + (f"{steps} images on" if steps else "then constant")
     )

@@ -37,14 +37,14 @@ def test_another_batch_scales_the_rate_and_keeps_the_milestones():
 def test_no_warmup_and_no_decay():
     schedule = Schedule(100, (), rate=0.1, warmup=0)
     assert learning_rate(schedule, 0) == learning_rate(schedule, 99) == 0.1
-    assert "no images" in describe(schedule)
+    assert describe(schedule).endswith("no warm-up, then constant")
 
 
 def test_explicit_factors_replace_gamma():
     schedule = Schedule(100, (40, 80), rate=0.2, rate_batch=16, warmup=0, factors=(0.5, 0.05))
     rates = [learning_rate(schedule, i) for i in (0, 39, 40, 79, 80, 99)]
     assert rates == pytest.approx([0.2, 0.2, 0.1, 0.1, 0.01, 0.01])
-    assert "times 0.5, 0.05 at 40, 80 images" in describe(schedule)
+    assert "x0.5 from 40, x0.05 from 80 images on" in describe(schedule)
 
 
 def test_factors_must_be_one_per_entry_of_decay():
