@@ -1,11 +1,13 @@
-"""One image through a kdet detector and through torchvision's, in turn, in one run.
+"""Detectors of kdet and of torchvision, in turn, in one run.
 
     python -m venv peer && peer/bin/pip install torch torchvision
     python benchmarks/inference.py --peer peer/bin/python
+    python benchmarks/inference.py --peer peer/bin/python --row ssd_mobilenet_v1_voc --batch 8
 
-Both sides have random weights, the same image size and thread count, and their own
-post-processing included. Random weights give both of them the full load of candidates to suppress.
-Only the ratio of a pair of neighbouring runs means anything on a shared machine.
+Both sides have random weights, the same thread count, and their own post-processing included.
+Random weights give both of them the full load of candidates to suppress. Only the ratio of a pair
+of neighbouring runs means anything on a shared machine; where networks differ, GFLOP/s is what can
+be compared.
 """
 
 import argparse
@@ -18,69 +20,96 @@ import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-PEERS = {"retinanet_r50_fpn_1x": "retinanet_resnet50_fpn"}
+SMALL = ("ssdlite320_mobilenet_v3_large", "ssd300_vgg16")
+# row: (height x width, torchvision's detectors to compare with)
+ROWS = {
+    "retinanet_r50_fpn_1x": ("800x1344", ("retinanet_resnet50_fpn",)),
+    "faster_rcnn_r50_fpn_1x": ("800x1344", ("fasterrcnn_resnet50_fpn",)),
+    "mask_rcnn_r50_fpn_1x": ("800x1344", ("maskrcnn_resnet50_fpn",)),
+    "ssd_mobilenet_v1_voc": ("300x300", SMALL),
+    "yolov3_mobilenet_v1": ("608x608", SMALL),
+    "yolov3_darknet": ("608x608", SMALL),
+}
+SIDES = {"ssdlite320_mobilenet_v3_large": "320x320", "ssd300_vgg16": "300x300"}
 
 
 def main():
-    """Prints a row for docs/benchmarks.md."""
+    """Prints a table for docs/benchmarks.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", required=True, help="Python that has torch and torchvision")
-    parser.add_argument("--row", default="retinanet_r50_fpn_1x", choices=PEERS)
-    parser.add_argument("--size", default="800x1344", help="height x width of the image")
+    parser.add_argument("--row", default="retinanet_r50_fpn_1x", choices=ROWS)
+    parser.add_argument("--size", help="height x width of the image; default: the row's own")
+    parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     flags = parser.parse_args()
-    height, width = map(int, flags.size.split("x"))
+    size, names = ROWS[flags.row]
+    size = flags.size or size
 
-    peer = Peer(flags.peer, PEERS[flags.row], height, width, flags.threads)
-    ours = kdet_run(flags.row, height, width, flags.threads)
-    pairs = []
+    detector, network, work = kdet_runs(flags.row, *sides(size), flags)
+    peers = [Peer(flags.peer, name, SIDES.get(name, size), flags) for name in names]
+    runs = [detector, network, *(peer.run for peer in peers)]
+    rounds = []
     for number in range(flags.warmup + flags.runs):
-        pair = ours(), peer.run()
+        seconds = [run() for run in runs]
         if number >= flags.warmup:
-            pairs.append(pair)
-            print(f"kdet {pair[0]:.3f} s   torchvision {pair[1]:.3f} s", file=sys.stderr)
-    peer.close()
-    report(flags, peer.versions, pairs)
+            rounds.append(seconds)
+            print("  ".join(f"{1e3 * s:.1f} ms" for s in seconds), file=sys.stderr)
+    for peer in peers:
+        peer.close()
+    report(flags, size, work, peers, rounds)
 
 
-def kdet_run(row, height, width, threads):
-    """A function that detects once on a random image and returns the seconds."""
+def sides(size):
+    """(height, width) of "HxW"."""
+    return tuple(map(int, size.split("x")))
+
+
+def kdet_runs(row, height, width, flags):
+    """Two functions that return seconds, of the detector and of its network alone; GFLOPs."""
     import numpy as np
     import tensorflow as tf
 
     from kdet import models
+    from kdet.cards import measure
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_intra_op_parallelism_threads(flags.threads)
     detector = models.load(row, weights=None)
-    image = np.random.default_rng(0).normal(size=(1, height, width, 3)).astype("float32")
-    size = np.array([[height, width]], "float32")
-    inputs = {"image": tf.constant(image), "resized_size": size, "original_size": size}
+    image = np.random.default_rng(0).normal(size=(flags.batch, height, width, 3))
+    size = tf.constant([[height, width]] * flags.batch, tf.float32)
+    inputs = {"image": tf.constant(image, tf.float32), "resized_size": size, "original_size": size}
+    network = tf.function(detector.raw)
 
-    def run():
+    def timed(call):
         start = time.perf_counter()
-        detector(inputs)["scores"].numpy()
+        tf.nest.map_structure(lambda x: x.numpy(), call())
         return time.perf_counter() - start
 
-    return run
+    return (
+        lambda: timed(lambda: detector(inputs)),
+        lambda: timed(lambda: network(inputs)),
+        measure(detector, (height, width))[2],
+    )
 
 
 class Peer:
-    """torchvision in a process of its own, asleep while we run."""
+    """One of torchvision's detectors in a process of its own, asleep while others run."""
 
-    def __init__(self, python, name, height, width, threads):
+    def __init__(self, python, name, size, flags, mode="detect"):
         script = os.path.join(os.path.dirname(__file__), "torchvision_peer.py")
+        self.name, self.size = name, size
         self.process = subprocess.Popen(
-            [python, script, name, *map(str, (height, width, threads))],
+            [python, script, name, *map(str, (*sides(size), flags.threads, flags.batch)), mode],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         self.versions = self.process.stdout.readline().strip()
+        self.gflops = float(self.process.stdout.readline())
 
     def run(self):
-        """Seconds of one detection."""
+        """Seconds of one call."""
         self.process.stdin.write("run\n")
         self.process.stdin.flush()
         return float(self.process.stdout.readline())
@@ -91,23 +120,30 @@ class Peer:
         self.process.wait()
 
 
-def report(flags, peer_versions, pairs):
+def report(flags, size, work, peers, rounds):
     """The figures as Markdown."""
     import keras
     import tensorflow as tf
 
-    ours, theirs = zip(*pairs)
-    ratios = sorted(b / a for a, b in pairs)
-    print(f"\n{datetime.date.today()}, {processor()}, {flags.threads} threads, fp32, batch 1")
-    print(f"Python {platform.python_version()}, TensorFlow {tf.__version__}, ", end="")
-    print(f"Keras {keras.__version__}; {peer_versions}\n")
-    print("| row | size | kdet s | torchvision s | ratio (min, median, max) |")
-    print("|---|---|---|---|---|")
+    detector, network, *others = zip(*rounds)
     middle = statistics.median
-    print(
-        f"| {flags.row} | {flags.size} | {middle(ours):.3f} | {middle(theirs):.3f} "
-        f"| {ratios[0]:.2f}, **{middle(ratios):.2f}**, {ratios[-1]:.2f} |"
-    )
+    after = middle(1 - n / d for n, d in zip(network, detector))
+    print(f"\n{datetime.date.today()}, {processor()}, {flags.threads} threads, fp32")
+    print(f"Python {platform.python_version()}, TensorFlow {tf.__version__}, ", end="")
+    print(f"Keras {keras.__version__}; {peers[0].versions}; medians of {len(rounds)} rounds\n")
+    print("| detector | size | batch | GFLOPs | ms | images/s | GFLOP/s | slower than kdet |")
+    print("|---|---|---|---|---|---|---|---|")
+    rows = [(f"kdet {flags.row}", size, work, detector)]
+    rows += [(f"torchvision {p.name}", p.size, p.gflops, t) for p, t in zip(peers, others)]
+    for name, shape, gflops, times in rows:
+        ratios = sorted(t / ours for t, ours in zip(times, detector))
+        said = f"{ratios[0]:.2f}, **{middle(ratios):.2f}**, {ratios[-1]:.2f}"
+        rate = flags.batch / middle(times)
+        print(
+            f"| {name} | {shape} | {flags.batch} | {gflops:.1f} | {1e3 * middle(times):.1f} "
+            f"| {rate:.1f} | {gflops * rate:.0f} | {said if times is not detector else '-'} |"
+        )
+    print(f"\nkdet's time after the network: {100 * after:.0f}%")
 
 
 def processor():
