@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from kdet.config.augment import Augment
 from kdet.config.data import Data
 from kdet.config.models import SSD, ResNet, RetinaNet, YOLOv3
 from kdet.config.rcnn import RCNN
@@ -27,7 +28,8 @@ class Recipe:
 def drawn(recipe: Recipe) -> Recipe:
     """The recipe changed to learn the built-in drawn data set from scratch in minutes.
 
-    Small canvas, norms that train, nothing frozen, a short schedule; the network's structure stays.
+    Small canvas, norms that train, nothing frozen, mirrored images at most, a short schedule; the
+    network's structure stays.
     """
     model = recipe.model
     if isinstance(model.backbone, ResNet):
@@ -36,7 +38,13 @@ def drawn(recipe: Recipe) -> Recipe:
         model = replace(model, **_few_regions(model))
     side = 300 if isinstance(model, SSD) else 128  # SSD's six maps need their size
     data = replace(
-        recipe.data, dataset="drawn", short_side=side, long_side=side, pad_to=128, canvases=()
+        recipe.data,
+        dataset="drawn",
+        short_side=side,
+        long_side=side,
+        pad_to=128,
+        canvases=(),
+        augment=Augment(),
     )
     # from random weights, RMSProp (with momentum) needs a third of plain momentum's steps
     schedule = Schedule(
@@ -48,15 +56,16 @@ def drawn(recipe: Recipe) -> Recipe:
         warmup=320,
         warmup_factor=0.05,  # its first averages are too small, its first steps too large
     )
+    if isinstance(model, SSD | YOLOv3):  # norms everywhere
+        schedule = replace(schedule, rate=0.0001)
     if isinstance(model, RCNN):  # its heads see the truth's own boxes from the first step on
         schedule = replace(schedule, images=1280, decay=(1040, 1200))
-    return replace(
-        recipe,
-        model=model,
-        data=data,
-        schedule=schedule,
-        optimizer=replace(recipe.optimizer, kind="rmsprop", epsilon=1e-12, clip_norm=10.0),
+    optimizer = replace(
+        recipe.optimizer, kind="rmsprop", momentum=0.9, epsilon=1e-12, clip_norm=10.0
     )
+    if isinstance(model, SSD):  # its rules slow down a backbone that has learnt already
+        optimizer = replace(optimizer, rules=())
+    return replace(recipe, model=model, data=data, schedule=schedule, optimizer=optimizer)
 
 
 def _few_regions(model):
