@@ -1,34 +1,13 @@
-"""The twenty two-stage rows: schedules and parameter counts of the published table."""
+"""The twenty two-stage rows: schedules and rates of the published table."""
 
 from dataclasses import replace
 
-import keras
-import numpy as np
 import pytest
 
 from kdet import models
 from kdet.config import R50, RCNN, ConfigError, c4, drawn
 from kdet.train.optimizer import rule_of
-from kdet.weights.names import reference_name
 
-# name without its schedule: (tensors, scalars, trainable scalars)
-TOTALS = {
-    "faster_rcnn_r50": (169, 33852960, 33577440),
-    "mask_rcnn_r50": (173, 35971185, 35695665),
-    "faster_rcnn_r50_vd": (175, 33872192, 33577440),
-    "faster_rcnn_r50_fpn": (189, 41757156, 41481636),
-    "mask_rcnn_r50_fpn": (201, 44400693, 44125173),
-    "cascade_rcnn_r50_fpn": (205, 69407066, 69131546),
-    "faster_rcnn_r50_vd_fpn": (195, 41776388, 41481636),
-    "mask_rcnn_r50_vd_fpn": (207, 44419925, 44125173),
-    "faster_rcnn_r101": (322, 52845088, 52517344),
-    "faster_rcnn_r101_fpn": (342, 60749284, 60421540),
-    "mask_rcnn_r101_fpn": (354, 63392821, 63065077),
-    "faster_rcnn_r101_vd_fpn": (348, 60768516, 60421540),
-    "faster_rcnn_x101_vd_64x4d_fpn": (348, 99674628, 99055012),
-    "faster_rcnn_se154_vd_fpn": (701, 137937172, 137083172),
-    "mask_rcnn_se154_vd_fpn": (713, 140580709, 139726709),
-}
 # name: images per step, rate, steps (thousands) of both cuts and the end, steps of warm-up, factor
 SCHEDULES = {
     "faster_rcnn_r50_1x": (8, 0.01, (120, 160, 180), 500, 1 / 3),
@@ -66,18 +45,7 @@ def test_schedules(name):
 
 def test_every_row_is_here():
     rows = {name for name in models.names() if "_rcnn_" in name}
-    assert rows == set(SCHEDULES) and {name.rpartition("_")[0] for name in rows} == set(TOTALS)
-
-
-@pytest.mark.parametrize("architecture", TOTALS)
-def test_parameter_totals(architecture):
-    name = next(n for n in SCHEDULES if n.rpartition("_")[0] == architecture)
-    keras.utils.clear_session(free_memory=True)
-    network = models.build(models.recipe(name).model).network
-    count = [int(np.prod(v.shape)) for v in network.variables]
-    learns = [int(np.prod(v.shape)) for v in network.trainable_variables]
-    assert (len(count), sum(count), sum(learns)) == TOTALS[architecture]
-    assert len({reference_name(v.path) for v in network.variables}) == len(count)
+    assert rows == set(SCHEDULES)
 
 
 def test_rates_of_the_exceptions():

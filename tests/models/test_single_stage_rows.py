@@ -1,22 +1,14 @@
-"""The YOLOv3 and SSD recipes: sizes of the networks, who learns how fast."""
+"""The YOLOv3 and SSD recipes: who learns how fast."""
 
 import keras
-import numpy as np
 import pytest
 
 from kdet import config, models
 from kdet.overrides import override
 from kdet.train.optimizer import rule_of
 from kdet.train.schedule import learning_rate
-from kdet.weights.names import reference_name
 
-# name: elements of all tensors, trainable ones, tensors in a checkpoint
-ROWS = {
-    "yolov3_darknet": (62_001_757, 61_949_149, 366),
-    "yolov3_mobilenet_v1": (24_609_981, 24_571_197, 241),
-    "yolov3_r34": (42_343_101, 42_309_053, 291),
-    "ssd_mobilenet_v1_voc": (5_821_433, 5_796_089, 199),
-}
+ROWS = ("yolov3_darknet", "yolov3_mobilenet_v1", "yolov3_r34", "ssd_mobilenet_v1_voc")
 
 
 @pytest.fixture(scope="module", params=ROWS)
@@ -24,14 +16,6 @@ def row(request):
     recipe = models.recipe(request.param)
     yield recipe, models.build(recipe.model, recipe.data).network
     keras.backend.clear_session()
-
-
-def test_sizes_and_names(row):
-    recipe, network = row
-    total, trainable, tensors = ROWS[recipe.name]
-    assert network.count_params() == total
-    assert sum(np.prod(v.shape) for v in network.trainable_variables) == trainable
-    assert len({reference_name(v.path) for v in network.variables}) == tensors
 
 
 def test_rates_and_decays(row):

@@ -20,11 +20,30 @@ from kdet.weights.names import from_reference, reference_name
 FIRST = {}
 for _name in models.names():
     FIRST.setdefault(models.recipe(_name).model, _name)
-# tensors in the checkpoint; the reference's parameter totals stand in the rows' own tests
-SIZES = {"ssd_mobilenet_v1_voc": 199, "yolov3_darknet": 366, "yolov3_r34": 291} | {
-    "mask_rcnn_r50_1x": 173, "faster_rcnn_r101_fpn_1x": 342, "mask_rcnn_se154_vd_fpn_s1x": 713,
-    "faster_rcnn_x101_vd_64x4d_fpn_1x": 348, "retinanet_r101_fpn_1x": 348,
-}  # fmt: skip
+# architecture, by its name without schedule: (tensors, scalars, trainable scalars)
+TOTALS = {
+    "faster_rcnn_r50": (169, 33852960, 33577440),
+    "mask_rcnn_r50": (173, 35971185, 35695665),
+    "faster_rcnn_r50_vd": (175, 33872192, 33577440),
+    "faster_rcnn_r50_fpn": (189, 41757156, 41481636),
+    "mask_rcnn_r50_fpn": (201, 44400693, 44125173),
+    "cascade_rcnn_r50_fpn": (205, 69407066, 69131546),
+    "faster_rcnn_r50_vd_fpn": (195, 41776388, 41481636),
+    "mask_rcnn_r50_vd_fpn": (207, 44419925, 44125173),
+    "faster_rcnn_r101": (322, 52845088, 52517344),
+    "faster_rcnn_r101_fpn": (342, 60749284, 60421540),
+    "mask_rcnn_r101_fpn": (354, 63392821, 63065077),
+    "faster_rcnn_r101_vd_fpn": (348, 60768516, 60421540),
+    "faster_rcnn_x101_vd_64x4d_fpn": (348, 99674628, 99055012),
+    "faster_rcnn_se154_vd_fpn": (701, 137937172, 137083172),
+    "mask_rcnn_se154_vd_fpn": (713, 140580709, 139726709),
+    "retinanet_r50_fpn": (195, 37968692, 37693172),
+    "retinanet_r101_fpn": (348, 56960820, 56633076),
+    "ssd_mobilenet_v1_voc": (199, 5821433, 5796089),
+    "yolov3_darknet": (366, 62001757, 61949149),
+    "yolov3_mobilenet_v1": (241, 24609981, 24571197),
+    "yolov3_r34": (291, 42343101, 42309053),
+}
 
 
 def write(folder, row, more=(), **changed):
@@ -34,6 +53,10 @@ def write(folder, row, more=(), **changed):
     return folder
 
 
+def architecture(row):
+    return row.rpartition("_")[0] if row.endswith("x") else row
+
+
 @pytest.mark.parametrize("row", sorted(FIRST.values()))
 def test_complete_and_exact(row, tmp_path):
     keras.utils.clear_session(free_memory=True)
@@ -41,8 +64,10 @@ def test_complete_and_exact(row, tmp_path):
     network = models.load(row, weights=folder).network
     shutil.rmtree(folder)  # up to 0.6 GB
     shapes = published.tensors(row)
-    assert len(network.variables) == len(shapes) == SIZES.get(row, len(shapes))
-    assert FACTS[row][:2] == (len(shapes), sum(math.prod(s) for s in shapes.values()))
+    counts = len(shapes), sum(math.prod(s) for s in shapes.values())
+    learning = sum(math.prod(v.shape) for v in network.trainable_variables)
+    assert FACTS[row][:2] == counts and (*counts, learning) == TOTALS[architecture(row)]
+    assert len(network.variables) == len(shapes)
     for variable in network.variables:
         name = reference_name(variable.path)
         expected = from_reference(published.values(name, shapes.pop(name)), name)
@@ -52,6 +77,7 @@ def test_complete_and_exact(row, tmp_path):
 
 def test_every_row_is_covered():
     assert len(models.names()) == 26 and len(FIRST) == 21
+    assert {architecture(name) for name in models.names()} == set(TOTALS)
     for name in models.names():
         assert published.tensors(name) == published.tensors(FIRST[models.recipe(name).model])
 
