@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from kdet.config.augment import Augment
 from kdet.config.data import Data
-from kdet.config.models import SSD, ResNet, RetinaNet, YOLOv3
+from kdet.config.models import SSD, DarkNet, ResNet, RetinaNet, YOLOv3
 from kdet.config.rcnn import RCNN
 from kdet.config.training import Optimizer, Schedule
 
@@ -36,7 +36,8 @@ def drawn(recipe: Recipe) -> Recipe:
         model = replace(model, backbone=replace(model.backbone, norm="batch", freeze_at=0))
     if isinstance(model, RCNN):
         model = replace(model, **_few_regions(model))
-    side = 300 if isinstance(model, SSD) else 128  # SSD's six maps need their size
+    deep = isinstance(model.backbone, DarkNet)  # learns slowest: more steps, on smaller images
+    side = 300 if isinstance(model, SSD) else 96 if deep else 128  # SSD's six maps need their size
     data = replace(
         recipe.data,
         dataset="drawn",
@@ -58,6 +59,8 @@ def drawn(recipe: Recipe) -> Recipe:
     )
     if isinstance(model, SSD | YOLOv3):  # norms everywhere
         schedule = replace(schedule, rate=0.0001)
+    if deep:
+        schedule = replace(schedule, images=3200, decay=(2700, 3050))
     if isinstance(model, RCNN):  # its heads see the truth's own boxes from the first step on
         schedule = replace(schedule, images=1280, decay=(1040, 1200))
     optimizer = replace(
