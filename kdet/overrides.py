@@ -39,7 +39,7 @@ def override(recipe: Recipe, assignments: typing.Iterable[str]) -> Recipe:
         ConfigError: unknown field (with the nearest name), wrong type, or no `=`.
     """
     wanted = {}
-    for said in assignments:
+    for said in [assignments] if isinstance(assignments, str) else assignments:
         key, equals, text = said.partition("=")
         if not equals:
             raise ConfigError(f"an override reads key=value, e.g. schedule.batch=4; got {said!r}")

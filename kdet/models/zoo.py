@@ -17,9 +17,16 @@ from kdet.config.labels import COCO_LABELS, VOC_LABELS
 from kdet.models.detector import build
 from kdet.overrides import from_dict, override, to_dict, to_json
 from kdet.weights import paddle
-from kdet.weights.archive import ArchiveError, check_complete, group, read_archive, write_archive
-from kdet.weights.fetch import digest, fetch, home
-from kdet.weights.fill import fill, possible_names
+from kdet.weights.archive import (
+    ArchiveError,
+    check_complete,
+    group,
+    one_line,
+    read_archive,
+    write_archive,
+)
+from kdet.weights.fetch import fetch, home, recorded
+from kdet.weights.fill import CLASS_LAYERS, Report, fill, possible_names
 from kdet.weights.names import reference_name, to_reference
 from kdet.weights.sources import released
 
@@ -42,7 +49,7 @@ def recipe(name) -> Recipe:
     return runpy.run_path(str(_folder() / f"{name}.py"))["recipe"]
 
 
-def load(name, weights="released", num_classes=None, overrides=()):
+def load(name, weights="released", num_classes=None, overrides=(), mirror=None):
     """A detector by the name of its row, or from a kdet checkpoint.
 
     Args:
@@ -51,9 +58,10 @@ def load(name, weights="released", num_classes=None, overrides=()):
         weights: for a row: "released", the published ones, fetched once (`kdet.weights.fetch`);
             None for random ones; or a path: a checkpoint of kdet or of Paddle
             (`kdet.weights.paddle.find` says which kinds).
-        num_classes: for a row: another number of classes. Layers that depend on it keep their
-            random values, and are named on stderr; all others are loaded.
+        num_classes: another number of classes. Layers that depend on it keep their random values,
+            and are named on stderr; all others are loaded.
         overrides: `key=value` changes of the recipe.
+        mirror: where to fetch from: an address or a folder; default: KDET_MIRROR.
     Returns:
         `kdet.models.Detector`. Every variable has its stored value, but for `num_classes`.
     Raises:
@@ -61,11 +69,15 @@ def load(name, weights="released", num_classes=None, overrides=()):
         ArchiveError: a checkpoint that is damaged or does not fit; FetchError: one that cannot be
             had. One line each.
     """
+    if num_classes is not None and (type(num_classes) is not int or num_classes < 1):
+        raise ConfigError(f"num_classes must be a whole number above 0; got {num_classes!r}")
     if name not in names() and _is_path(name):
-        return _from_checkpoint(Path(name), overrides)
+        if weights != "released":
+            raise ConfigError(f"{name}: has weights of its own; weights= is for rows of the zoo")
+        return _from_checkpoint(Path(name), num_classes, overrides)
     row = override(recipe(name), overrides)
     if weights == "released":
-        return _released(row, num_classes)
+        return _released(row, num_classes, mirror)
     if weights is None:
         return _random(row, num_classes)
     path = Path(weights)
@@ -75,10 +87,7 @@ def load(name, weights="released", num_classes=None, overrides=()):
         )
     if paddle.is_paddle(path):
         return _from_paddle(row, path, num_classes)
-    detector = _from_checkpoint(path, overrides)
-    if num_classes not in (None, len(detector.labels)):
-        raise ConfigError(f"{path}: has {len(detector.labels)} classes; leave num_classes out")
-    return detector
+    return _from_checkpoint(path, num_classes, overrides, name)
 
 
 def save_paddle(detector, folder) -> None:
@@ -109,7 +118,7 @@ def checkpoint_of(path) -> Path:
 
 
 def _is_path(name):
-    return isinstance(name, Path) or Path(name).suffix == ".npz" or Path(name).is_dir()
+    return isinstance(name, Path) or Path(name).suffix == ".npz" or Path(name).exists()
 
 
 def _random(row, num_classes):
@@ -129,12 +138,12 @@ def _from_paddle(row, path, num_classes):
     return detector
 
 
-def _released(row, num_classes):
+def _released(row, num_classes, mirror):
     """The published weights; their converted form is kept, as a checkpoint of kdet."""
-    path = fetch(released(row.name), check=paddle.find)
+    path = fetch(released(row.name), mirror, check=paddle.find)
     if num_classes is not None:
         return _from_paddle(row, path, num_classes)
-    facts = f"{digest(path)} {to_json(row.model)}".encode()
+    facts = f"{recorded(path)} {to_json(row.model)}".encode()
     kept = home() / "converted" / f"{row.name}-{hashlib.sha256(facts).hexdigest()[:16]}.npz"
     if kept.is_file():
         with contextlib.suppress(ArchiveError):  # damaged: made again
@@ -147,27 +156,57 @@ def _released(row, num_classes):
     return detector
 
 
-def _from_checkpoint(path, overrides):
+def _from_checkpoint(path, num_classes, overrides, name=None):
+    """From a checkpoint of kdet, which knows its recipe; `name` is what it should be."""
+    if path.is_file() and paddle.is_paddle(path):
+        raise ConfigError(
+            f"{path}: no kdet checkpoint; of Paddle's, say the row: NAME, weights=FILE"
+        )
     path = checkpoint_of(path)
     arrays, meta = read_archive(path)
+    row, labels = _description(path, meta)
+    if name not in (None, row.name):
+        raise ConfigError(f"{path}: holds {row.name!r}, not {name!r}; load it by its path alone")
+    row = override(row, overrides)
+    other = num_classes not in (None, len(labels))
+    try:
+        detector = _random(row, num_classes) if other else build(row.model, row.data, labels)
+    except (ValueError, TypeError) as error:
+        raise ArchiveError(f"{path}: its network cannot be built: {one_line(str(error))}") from None
+    return _with_weights(detector, path, arrays, other)
+
+
+def _description(path, meta):
     try:
         row, labels = from_dict(meta["recipe"]), from_dict(meta["labels"])
     except KeyError as error:
         raise ArchiveError(f"{path}: its description has no {error}") from None
-    except ConfigError as error:
-        raise ArchiveError(f"{path}: its description is damaged: {error}") from None
+    except (ConfigError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        said = one_line(str(error))
+        raise ArchiveError(f"{path}: its description is damaged: {said}") from None
     if not isinstance(row, Recipe) or not isinstance(labels, LabelMap):
         raise ArchiveError(f"{path}: its description is not a recipe and a label map")
-    row = override(row, overrides)
-    return _with_weights(build(row.model, row.data, labels), path, arrays)
+    return row, labels
 
 
-def _with_weights(detector, path, arrays):
+def _with_weights(detector, path, arrays, new_classes=False):
     weights = group(arrays, "weights")
     variables = {v.path: v for v in detector.network.variables}
+    fresh = [
+        name
+        for name, variable in variables.items()
+        if new_classes
+        and CLASS_LAYERS.match(name)
+        and name in weights
+        and weights[name].shape != tuple(variable.shape)
+    ]
+    for name in fresh:
+        del variables[name], weights[name]
     check_complete(path, weights, {name: v.shape for name, v in variables.items()})
     for name, variable in variables.items():
         variable.assign(weights[name])
+    if fresh:
+        print(f"{path}: {Report(tuple(variables), tuple(fresh), ())}", file=sys.stderr)
     return detector
 
 

@@ -11,12 +11,19 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 META = "meta"
+NUMERIC = "biuf"  # kinds of dtype
+BROKEN = (
+    OSError, ValueError, KeyError, EOFError, MemoryError, RuntimeError, TypeError, OverflowError,
+    struct.error, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
 
 
 class ArchiveError(ValueError):
@@ -35,9 +42,10 @@ def write_archive(path, arrays: dict, meta: dict) -> None:
     """
     path = Path(path)
     for name, array in arrays.items():
-        if name == META or np.asarray(array).dtype.kind not in "biuf":
+        if name == META or np.asarray(array).dtype.kind not in NUMERIC:
             raise ArchiveError(f"{path}: cannot store {name!r} of type {np.asarray(array).dtype}")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # no other process, thread or machine on the same disk takes this name
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "wb") as file:
             np.savez(file, **{META: np.array(json.dumps(meta))}, **arrays)
@@ -77,18 +85,31 @@ def read_archive(path) -> tuple[dict, dict]:
         if not isinstance(stored, np.lib.npyio.NpzFile) or META not in stored.files:
             raise ArchiveError(f"{path}: not a kdet checkpoint (it has no {META!r} entry)")
         with stored:
+            _check_sizes(path, stored.zip.infolist())
             arrays = {name: stored[name] for name in stored.files}
-            meta = json.loads(str(arrays.pop(META)[()]))
+        meta = json.loads(str(arrays.pop(META)[()]))
     except FileNotFoundError:
         raise ArchiveError(f"{path}: no such checkpoint") from None
     except ArchiveError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+    except BROKEN as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ArchiveError(f"{path}: damaged or not a kdet checkpoint: {reason}") from None
     if not isinstance(meta, dict):
         raise ArchiveError(f"{path}: {META!r} must be a JSON object, got {type(meta).__name__}")
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in NUMERIC:
+            raise ArchiveError(f"{path}: {one_line(name)}: expected an array of numbers")
     return arrays, meta
+
+
+def _check_sizes(path, entries):
+    """Refuses entries that are not simply there: compressed, overlapping, longer than the file."""
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ArchiveError(f"{path}: not a kdet checkpoint (its entries are compressed)")
+    total, size = sum(entry.file_size for entry in entries), path.stat().st_size
+    if total > size:
+        raise ArchiveError(f"{path}: damaged: its entries promise {total} bytes, but it has {size}")
 
 
 def group(arrays: dict, prefix: str) -> dict:
@@ -122,4 +143,9 @@ def check_complete(path, stored: dict, wanted: dict) -> None:
 def some(names, limit=5) -> str:
     """The first few of a list of names, for a message of one line."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return ", ".join(map(one_line, names[:limit])) + more
+
+
+def one_line(text, limit=200) -> str:
+    """Text from a file, fit for a message: one line, nothing that a terminal would obey."""
+    return "".join(c if c.isprintable() else " " for c in text)[:limit]

@@ -5,7 +5,7 @@
     KDET_HOME/weights/NAME.part   what has come so far
     KDET_HOME/weights/NAME.lock   held by the process that fetches
 
-KDET_MIRROR replaces everything before NAME in an address.
+KDET_MIRROR replaces everything before NAME in an address; a plain folder will do, too.
 """
 
 from __future__ import annotations
@@ -26,10 +26,13 @@ from pathlib import Path
 
 from kdet.weights.archive import ArchiveError
 from kdet.weights.lock import held
+from kdet.weights.sources import mirrored
 
 CHUNK = 1 << 18
 TRIES = 4  # in a row without a single byte
 PERMANENT = (400, 401, 403, 404, 405, 410, 451)
+NETWORK = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class FetchError(ArchiveError):
@@ -37,8 +40,15 @@ class FetchError(ArchiveError):
 
 
 def home() -> Path:
-    """Where fetched files are kept: KDET_HOME, or ~/.cache/kdet."""
-    return Path(os.environ.get("KDET_HOME") or Path.home() / ".cache" / "kdet")
+    """Where fetched files are kept: KDET_HOME, or ~/.cache/kdet.
+
+    Raises:
+        FetchError: KDET_HOME is not set, and whoever runs this has no home.
+    """
+    try:
+        return Path(os.environ.get("KDET_HOME") or "~/.cache/kdet").expanduser()
+    except RuntimeError:
+        raise FetchError("there is no home folder for fetched files; set KDET_HOME") from None
 
 
 def fetch(url: str, mirror=None, check=None, timeout=30.0, pause=1.0) -> Path:
@@ -48,7 +58,8 @@ def fetch(url: str, mirror=None, check=None, timeout=30.0, pause=1.0) -> Path:
 
     Args:
         url: address; the file's name is its last part.
-        mirror: replaces what stands before the name; default: KDET_MIRROR.
+        mirror: replaces what stands before the name: an address (http, https, file) or a folder;
+            default: KDET_MIRROR.
         check: called with the path of a new file before it is accepted; raises ArchiveError.
         timeout: seconds without a byte after which a connection is given up.
         pause: seconds before the second try; doubled for each further one.
@@ -56,15 +67,15 @@ def fetch(url: str, mirror=None, check=None, timeout=30.0, pause=1.0) -> Path:
         path of the file, whole and of the recorded size and SHA-256.
     Raises:
         FetchError: one line that names the address and the place to put the file by hand.
+        ConfigError: the mirror is no address.
     """
     name = url.rpartition("/")[2]
     folder = home() / "weights"
     path, record = folder / name, folder / f"{name}.json"
-    mirror = mirror or os.environ.get("KDET_MIRROR")
-    url = f"{mirror.rstrip('/')}/{name}" if mirror else url
+    url = mirrored(url, mirror or os.environ.get("KDET_MIRROR"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with held(folder / f"{name}.lock", f"another process fetches {name}; waiting"):
+        with _alone(folder, name, path):
             if not path.exists():
                 part = folder / f"{name}.part"
                 _download(url, part, path, timeout, pause)
@@ -73,10 +84,25 @@ def fetch(url: str, mirror=None, check=None, timeout=30.0, pause=1.0) -> Path:
             else:
                 _accept(path, record, check, url)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise FetchError(f"{folder}: no space left for {name}; set KDET_HOME elsewhere") from None
+        if error.errno in FULL:
+            said = f"no space left for {name}"
+        else:
+            said = f"cannot keep {name} there: {error}"
+        raise FetchError(f"{folder}: {said}; set KDET_HOME elsewhere") from None
     return path
+
+
+def recorded(path) -> str:
+    """SHA-256 of a file that `fetch` just returned, without reading it once more where possible."""
+    path = Path(path)
+    return _read_json(path.with_name(f"{path.name}.json")).get("sha256") or digest(path)
+
+
+def _alone(folder, name, path):
+    """The lock; a file that is there already can be had from a folder that nobody may write to."""
+    if path.exists() and not os.access(folder, os.W_OK):
+        return contextlib.nullcontext()
+    return held(folder / f"{name}.lock", f"another process fetches {name}; waiting")
 
 
 def digest(path) -> str:
@@ -96,10 +122,10 @@ def _accept(path, record, check, url):
             wanted = _read_json(record)
             for key, value in facts.items():
                 if wanted.get(key) != value:
-                    then = "" if new else f"; delete it to fetch it again from {url}"
+                    then = "" if new else f"delete it to fetch it again from {url}, or "
                     raise FetchError(
-                        f"{path}: {key} is {value}, but was {wanted.get(key)} when first fetched"
-                        f" (see {record.name}){then}"
+                        f"{path}: {key} is {value}, but was {wanted.get(key)} when first fetched;"
+                        f" {then}delete {record.name} beside it if the change is meant"
                     )
             return
         if check:
@@ -109,7 +135,8 @@ def _accept(path, record, check, url):
             path.unlink()
             raise FetchError(f"{url}: refused what came: {error}") from None
         raise
-    _write_json(record, {"url": url, **facts})
+    if new or os.access(record.parent, os.W_OK):
+        _write_json(record, {"url": url, **facts})
 
 
 def _download(url, part, path, timeout, pause):
@@ -128,13 +155,10 @@ def _download(url, part, path, timeout, pause):
                 part.unlink(missing_ok=True)
             elif error.code in PERMANENT:
                 raise FetchError(_by_hand(url, reason, path)) from None
-        except (
-            urllib.error.URLError,
-            http.client.HTTPException,
-            TimeoutError,
-            ConnectionError,
-        ) as e:
+        except NETWORK as e:
             reason = str(getattr(e, "reason", e)) or type(e).__name__
+        except ValueError as e:  # no address
+            raise FetchError(_by_hand(url, str(e), path)) from None
         after = part.stat().st_size if part.exists() else 0
         tries = 0 if after > before else tries + 1
         if tries >= TRIES:
@@ -168,11 +192,11 @@ def _once(url, part, timeout):
                 part.unlink()
                 raise http.client.HTTPException("the server sent another range than asked for")
             start, total = have, said[2]
-        total = None if total is None else int(total)
+        total = int(total) if total and total.isdecimal() else None
         _write_json(note, {"validator": _validator(answer.headers)})
         _check_room(part, total, start)
         with open(part, "ab" if start else "wb") as file, _bar(part, total, start) as bar:
-            while data := answer.read1(CHUNK):
+            while data := _more(answer):
                 file.write(data)
                 bar.update(len(data))
             file.flush()
@@ -180,6 +204,14 @@ def _once(url, part, timeout):
     if part.stat().st_size == total:
         note.unlink()
     return total
+
+
+def _more(answer):
+    """The next bytes. Whatever fails here failed on the way, not on our disk."""
+    try:
+        return answer.read1(CHUNK)
+    except OSError as error:
+        raise ConnectionError(str(error) or type(error).__name__) from None
 
 
 def _validator(headers):
@@ -210,5 +242,8 @@ def _read_json(path):
 
 def _write_json(path, value):
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(value), "utf-8")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(json.dumps(value), "utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

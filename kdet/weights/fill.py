@@ -27,6 +27,7 @@ LEFTOVERS = re.compile(
 )
 # six maps, a convolution for boxes and one for classes each
 AUTOMATIC, HEAD_NUMBERS = re.compile(r"^conv2d_(\d+)\.([wb]_0)$"), range(22, 34)
+VARIANCE = ("_variance", ".var")
 NORM = ("scale", "offset", "mean", "variance")
 
 
@@ -190,8 +191,13 @@ class _Plan:
 
 
 def _check_values(part, array):
+    where = f"{part.path}: {part.name}"
     if array.dtype.kind != "f" or not np.isfinite(array).all():
-        raise ArchiveError(f"{part.path}: {part.name}: expected finite numbers of a floating type")
+        raise ArchiveError(f"{where}: expected finite numbers of a floating type")
+    if part.name.endswith(VARIANCE) and (array < 0).any():
+        raise ArchiveError(f"{where}: a variance is below 0: {array.min():g}")
+    if array.itemsize > 4 and np.abs(array).max(initial=0) > np.finfo("float32").max:
+        raise ArchiveError(f"{where}: expected numbers that float32 can hold")
 
 
 def _with_usual_head_names(parts):

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kdet.weights.archive import ArchiveError
+from kdet.weights.archive import ArchiveError, one_line
 from kdet.weights.pickled import read_pickle, values_of
 from kdet.weights.tar import MOST_FILES, members, open_packed
 from kdet.weights.tensors import Header, read_header, read_values, write_tensor
 
+MOST_LETTERS = 255  # of a variable's name: it is a file's
 BROKEN = (OSError, EOFError, ValueError, RecursionError, tarfile.TarError, zlib.error)
 
 
@@ -66,22 +67,35 @@ def find(path, names: Iterable[Iterable[str]] = ()) -> dict[str, Part]:
     """
     path = Path(path)
     try:
-        if path.is_dir():
-            return _in_folder(path)
-        with open(path, "rb") as file:
-            start = file.read(12)
-        if start[:1] == b"\x80":
-            found = read_pickle(path).items()
-            return {name: Part(name, path, 0, header, values) for name, (header, values) in found}
-        if start == bytes(12):
-            return _in_one_file(path, [sorted(choice) for choice in names])
-        return _in_tar(path)
+        parts = _found(path, names)
     except FileNotFoundError:
         raise ArchiveError(f"{path}: no such file or folder") from None
     except ArchiveError:
         raise
     except BROKEN as error:
         raise ArchiveError(f"{path}: damaged or not a Paddle checkpoint: {_line(error)}") from None
+    if not parts:
+        raise ArchiveError(f"{path}: expected one tensor per variable; it has none")
+    for name in parts:  # they will stand in messages, and as names of files
+        if not name.isprintable() or len(name) > MOST_LETTERS:
+            raise ArchiveError(f"{path}: {one_line(name)}: not the name of a variable")
+    return parts
+
+
+def _found(path, names):
+    """The parts of a path, by what kind of file it is."""
+    if path.is_dir():
+        return _in_folder(path)
+    if path.exists() and not path.is_file():  # reading a pipe or a device may never end
+        raise ArchiveError(f"{path}: expected a file or a folder")
+    with open(path, "rb") as file:
+        start = file.read(12)
+    if start[:1] == b"\x80":
+        found = read_pickle(path).items()
+        return {name: Part(name, path, 0, header, values) for name, (header, values) in found}
+    if start == bytes(12):
+        return _in_one_file(path, [sorted(choice) for choice in names])
+    return _in_tar(path)
 
 
 def arrays(parts: Iterable[Part]) -> Iterator[tuple[str, np.ndarray]]:
@@ -95,7 +109,7 @@ def arrays(parts: Iterable[Part]) -> Iterator[tuple[str, np.ndarray]]:
     stream, opened = None, None
     try:
         for part in sorted(parts, key=lambda part: (part.path, part.offset)):
-            where = f"{part.path}: {part.name}"
+            where = f"{part.path}: {one_line(part.name)}"
             try:
                 if part.values is not None:
                     array = values_of(part.header, part.values)
@@ -130,7 +144,7 @@ def write(folder, tensors: Iterable[tuple[str, np.ndarray]]) -> None:
     Raises:
         ArchiveError: the folder has something in it.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ArchiveError(f"{folder}: exists; expected a new or empty folder")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
@@ -149,25 +163,27 @@ def is_paddle(path) -> bool:
     path = Path(path)
     if path.is_dir():
         return not any((path / name).is_file() for name in ("best.npz", "last.npz"))
+    if not path.is_file():
+        return True  # `find` says what is wrong with it
     with open(path, "rb") as file:
         return file.read(2) != b"PK"
 
 
-def _in_folder(folder):
+def _in_folder(folder, outer=True):
     files = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
-    if len(files) == 1 and files[0].is_dir() and not files[0].is_symlink():
-        return _in_folder(files[0])
+    if outer and len(files) == 1 and files[0].is_dir() and not files[0].is_symlink():
+        return _in_folder(files[0], outer=False)
     if len(files) > MOST_FILES:
         raise ArchiveError(f"{folder}: {len(files)} files; a checkpoint has at most {MOST_FILES}")
     parts = {}
     for path in files:
-        about, where = path.lstat(), f"{folder}: {path.name}"
+        about, where = path.lstat(), f"{folder}: {one_line(path.name)}"
         if not stat.S_ISREG(about.st_mode):
             raise ArchiveError(f"{where}: expected a plain file, one per variable")
         with open(path, "rb") as stream:
             header = _whole(stream, about.st_size, where)
         parts[path.name] = Part(path.name, path, header.length, header)
-    return _some_of(parts, folder)
+    return parts
 
 
 def _in_tar(path):
@@ -175,9 +191,9 @@ def _in_tar(path):
     with open_packed(path) as stream:
         for name, offset, size in members(path):
             stream.seek(offset)
-            header = _whole(stream, size, f"{path}: {name}")
+            header = _whole(stream, size, f"{path}: {one_line(name)}")
             parts[name] = Part(name, path, offset + header.length, header)
-    return _some_of(parts, path)
+    return parts
 
 
 def _in_one_file(path, choices):
@@ -193,12 +209,6 @@ def _in_one_file(path, choices):
         wanted = " or ".join(str(len(names)) for names in choices) or "a list of names"
         raise ArchiveError(f"{path}: {len(headers)} tensors without names; expected {wanted}")
     return {name: Part(name, path, *facts) for name, facts in zip(names, headers)}
-
-
-def _some_of(parts, path):
-    if not parts:
-        raise ArchiveError(f"{path}: expected files, one per variable; it is empty")
-    return parts
 
 
 def _whole(stream, size, where):

@@ -9,11 +9,20 @@ from __future__ import annotations
 import pickletools
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from kdet.weights.archive import ArchiveError
-from kdet.weights.tensors import DTYPES, Header
+from kdet.weights.archive import ArchiveError, one_line
+from kdet.weights.tensors import DTYPES, MOST_DIMS, Header
+
+
+class Name(NamedTuple):
+    """What a file calls a function or class."""
+
+    module: str
+    name: str
+
 
 ARRAY = {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")}
 NDARRAY, DTYPE, ENCODE = ("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")
@@ -58,14 +67,14 @@ def read_pickle(path) -> dict[str, tuple[Header, bytes | str]]:
         except ArchiveError:
             raise
         except BROKEN as error:
-            reason = " ".join(str(error).split())[:100]
+            reason = one_line(" ".join(str(error).split()), 100)
             raise ArchiveError(f"{path}: damaged or not a pickled dict: {reason}") from None
     if not isinstance(stored, dict):
         raise ArchiveError(f"{path}: expected a pickled dict, got {type(stored).__name__}")
     found = {}
     for name, value in stored.items():
         if isinstance(value, Call) and value.function in ARRAY:
-            found[name] = _array(value, f"{path}: {' '.join(name.split())[:100]}")
+            found[name] = _array(value, f"{path}: {one_line(name)}")
     return found
 
 
@@ -134,7 +143,8 @@ def _run(file, path):
             stack.append(_known(module, name, path))
         elif code in ("REDUCE", "NEWOBJ"):
             arguments, function = popped(), popped()
-            if function not in KNOWN or not isinstance(arguments, tuple):
+            # a name is a pair of texts; a nest of tuples would take forever to compare
+            if not isinstance(function, Name) or not isinstance(arguments, tuple):
                 raise ValueError("it calls what is no function")
             stack.append({} if function == ORDERED else Call(function, arguments))
         elif code == "BUILD":
@@ -157,20 +167,24 @@ def _run(file, path):
 
 
 def _known(module, name, path):
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise ValueError("a name in it is no text")
     if (module, name) not in KNOWN:
-        raise ArchiveError(f"{path}: refused: it asks for {module}.{name}"[:300])
-    return module, name
+        raise ArchiveError(f"{path}: refused: it asks for {one_line(f'{module}.{name}')}")
+    return Name(module, name)
 
 
 def _array(call, where):
     try:
         _, shape, kind, fortran, data = call.state
-        dtype = np.dtype(kind.arguments[0]).newbyteorder(kind.state[1])
+        sound = isinstance(kind.arguments[0], str)
+        dtype = np.dtype(kind.arguments[0] if sound else "O").newbyteorder(kind.state[1])
         if isinstance(data, Call) and data.function == ENCODE and data.arguments[1:] == ("latin1",):
             data = data.arguments[0]
-        sound = kind.function == DTYPE and isinstance(data, (bytes, str)) and not fortran
+        sound = sound and kind.function == DTYPE and isinstance(data, (bytes, str)) and not fortran
         sound = sound and isinstance(shape, tuple)
-        sound = sound and all(type(side) is int and side > 0 for side in shape)
+        sound = sound and len(shape) <= MOST_DIMS
+        sound = sound and all(type(side) is int and 0 < side < 2**31 for side in shape)
     except (TypeError, ValueError, AttributeError, IndexError):
         sound = False
     if not sound or dtype.str not in DTYPES.values():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from kdet.config import SSD, ConfigError, DarkNet, MobileNet, ResNet
 
 DETECTORS = "https://paddlemodels.bj.bcebos.com/object_detection/"
@@ -13,7 +16,7 @@ def released(name: str) -> str:
     """URL of the published weights of a row.
 
     The 2019 table links the row `faster_rcnn_r101_vd_fpn_2x` to the file of the row without vd, a
-    slip: the file of its own name is meant, as later tables say.
+    slip: the file of its own name is meant, as later tables say (which give it box AP 40.8).
     """
     return f"{DETECTORS}{name}.tar"
 
@@ -25,6 +28,8 @@ def backbone(model) -> str:
         model: a model config of `kdet.config`.
     Raises:
         ConfigError: none was published for this backbone.
+
+    Early 2019 configurations name SENet's file `SE154_vd_pretrained.tar`; later ones as here.
     """
     if isinstance(model, SSD) and model.backbone == MobileNet():
         return f"{DETECTORS}ssd_mobilenet_v1_coco_pretrained.tar"
@@ -32,6 +37,28 @@ def backbone(model) -> str:
     if stem is None:
         raise ConfigError(f"no published weights start {model.backbone}; use --init none")
     return f"{BACKBONES}{stem}_pretrained.tar"
+
+
+def mirrored(url: str, mirror=None) -> str:
+    """The address of the same file elsewhere.
+
+    Args:
+        url: of the file.
+        mirror: replaces what stands before the file's name: an address (http, https, file) or a
+            folder. None changes nothing.
+    Raises:
+        ConfigError: an address of another kind.
+    """
+    if not mirror:
+        return url
+    mirror, name = str(mirror), url.rpartition("/")[2]
+    if not re.match(r"\w{2,}:", mirror):
+        mirror = Path(mirror).expanduser().absolute().as_uri()
+    if not mirror.startswith(("http://", "https://", "file://")):
+        raise ConfigError(
+            f"a mirror is http://..., https://..., file:///... or a folder; got {mirror!r}"
+        )
+    return f"{mirror.rstrip('/')}/{name}"
 
 
 def _stem(config):

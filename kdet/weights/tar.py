@@ -6,7 +6,7 @@ import gzip
 import tarfile
 from pathlib import Path, PurePosixPath
 
-from kdet.weights.archive import ArchiveError
+from kdet.weights.archive import ArchiveError, one_line
 
 MOST_FILES = 20_000
 MOST_HEADER = 1 << 18  # bytes of one member's headers; a checkpoint's have 512 or 1024
@@ -30,7 +30,7 @@ def members(path):
         tar = tarfile.open(fileobj=careful, mode="r:")
         while member := careful.next(tar):
             name = PurePosixPath(member.name)
-            where = f"{path}: {' '.join(member.name.split())[:100]}"
+            where = f"{path}: {one_line(member.name)}"
             if member.size < 0 or (end is not None and member.offset_data + member.size > end):
                 raise ArchiveError(f"{where}: the archive ends within it")
             if name.is_absolute() or ".." in name.parts:
