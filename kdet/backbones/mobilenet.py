@@ -7,6 +7,7 @@ import keras
 from keras import layers
 
 from kdet.layers.conv_norm import conv_batch_norm
+from kdet.layers.depthwise_norm import DepthwiseNorm
 
 # name -> (output channels, stride) of the separable convolutions
 BLOCKS = {
@@ -68,7 +69,8 @@ def mobilenet_ssd(image, config):
 def _trunk(image, config):
     x, maps = _relu_conv(image, _scaled(32, config), 3, "conv1", strides=2), {}
     for name, (filters, strides) in BLOCKS.items():
-        x = _relu_conv(x, None, 3, f"{name}_dw", strides)
+        norm = DepthwiseNorm(3, strides, _uniform(3), name=f"{name}_dw")
+        x = layers.ReLU(name=f"{name}_dw_relu")(norm(x))
         x = maps[name] = _relu_conv(x, _scaled(filters, config), 1, f"{name}_sep")
     return maps
 
@@ -78,8 +80,12 @@ def _scaled(filters, config):
 
 
 def _relu_conv(x, filters, kernel_size, name, strides=1):
-    channels = 1 if filters is None else x.shape[-1]
-    limit = (6.0 / (kernel_size**2 * channels)) ** 0.5  # the reference starts uniform here
-    start = keras.initializers.RandomUniform(-limit, limit)
+    start = _uniform(kernel_size, x.shape[-1])
     x = conv_batch_norm(x, filters, kernel_size, name, f"{name}_bn", strides, initializer=start)
     return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def _uniform(kernel_size, channels=1):
+    """The reference's start, for as many channels as one output sees."""
+    limit = (6.0 / (kernel_size**2 * channels)) ** 0.5
+    return keras.initializers.RandomUniform(-limit, limit)

@@ -18,7 +18,7 @@ def conv_batch_norm(
 
     Args:
         x: (B, H, W, C) Keras tensor.
-        filters: output channels; None for a depthwise convolution, which keeps C.
+        filters: output channels.
         kernel_size: side of the square kernel.
         name, norm_name: names of the two layers.
         strides: of both axes; padding is (kernel_size - 1) // 2 on all four sides.
@@ -41,10 +41,7 @@ def conv_batch_norm(
         "name": name,
     }
     start = initializer or he_normal(kernel_size, x.shape[-1])
-    if filters is None:
-        x = layers.DepthwiseConv2D(kernel_size, depthwise_initializer=start, **facts)(x)
-    else:
-        x = layers.Conv2D(filters, kernel_size, groups=groups, kernel_initializer=start, **facts)(x)
+    x = layers.Conv2D(filters, kernel_size, groups=groups, kernel_initializer=start, **facts)(x)
     return BatchNorm(trainable=trainable, name=norm_name)(x)
 
 

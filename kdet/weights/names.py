@@ -55,6 +55,7 @@ RULES = tuple(
         (r"^conv(1_\d)/(?=scale|offset)", r"bnv\1_"),
         (r"^((?:res|conv)\w+)/kernel$", r"\1_weights"),
         (r"^(bn\w+|conv\w+_bn)/", r"\1_"),
+        (r"^(conv\w+_dw)/", r"\1_bn_"),
     )
 )
 # kernels whose input was an image, flattened
