@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from kdet import native
 from kdet.data.decode import decode_image
 from kdet.data.pipelines import prepare
 
@@ -43,7 +44,8 @@ def export(detector, folder) -> Path:
         temporary.mkdir(parents=True)
         module = Service(in_float32(detector), temporary)
         signatures = {"serving_default": module.serve, "serve_bytes": module.serve_bytes}
-        tf.saved_model.save(module, temporary, signatures=signatures)
+        with native.portable():
+            tf.saved_model.save(module, temporary, signatures=signatures)
         (temporary / "labels.json").unlink()
         if folder.exists():
             shutil.rmtree(folder)

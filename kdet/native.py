@@ -1,18 +1,50 @@
 """Kernels that one backend alone has, where they pay; callers have a way without them."""
 
+import contextlib
+import contextvars
+
 import keras
+
+_PORTABLE = contextvars.ContextVar("portable", default=False)
 
 
 def has_resampler():
     """Whether `resample` works where this is called: TensorFlow, outside of XLA."""
-    if keras.backend.backend() != "tensorflow":
-        return False
+    return keras.backend.backend() == "tensorflow" and not _inside_xla()
+
+
+def _inside_xla():
     try:
         from tensorflow.python.framework import ops
         from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
     except ImportError:  # neither is public; without them nobody can tell, so better not
-        return False
-    return not GraphOrParentsInXlaContext(ops.get_default_graph())
+        return True
+    return GraphOrParentsInXlaContext(ops.get_default_graph())
+
+
+@contextlib.contextmanager
+def portable():
+    """Graphs traced inside hold nothing that a runtime without XLA cannot run."""
+    token = _PORTABLE.set(True)
+    try:
+        yield
+    finally:
+        _PORTABLE.reset(token)
+
+
+def island(function, *tensors):
+    """`function(*tensors)`, by XLA where TensorFlow traces a graph that is not XLA's as a whole.
+
+    For many small steps over small tensors, whose dispatch costs more than the work. Every new
+    shape is compiled, when it first runs; no gradient passes.
+    """
+    if keras.backend.backend() != "tensorflow" or _PORTABLE.get():
+        return function(*tensors)
+    import tensorflow as tf
+
+    if tf.executing_eagerly() or _inside_xla():
+        return function(*tensors)
+    return tf.function(function, jit_compile=True, autograph=False)(*tensors)
 
 
 def resample(features, level, start, step, count, mean):

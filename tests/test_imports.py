@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "data": "config draw",
     "evaluate": "config data detections masks models quiet weights",
     "predict": "config data detections masks",
-    "export": "config data models",
+    "export": "config data models native",
     "train": "config overrides ops data draw evaluate export losses models quiet weights",
     "cards": "config facts models weights",
     "facts": "",

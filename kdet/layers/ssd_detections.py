@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from kdet import native
 from kdet.layers.decoder import Decoder
 from kdet.ops import boxes as box_ops
 from kdet.ops import nms, ssd
@@ -32,8 +33,7 @@ class SSDDetections(Decoder):
         self.nms_iou, self.max_detections = nms_iou, max_detections
 
     def call(self, raw, image, resized_size, original_size):
-        boxes = box_ops.decode(raw["deltas"], raw["priors"][None], ssd.VARIANCES)
-        scores = ops.softmax(raw["logits"], axis=-1)[..., 1:]
+        boxes, scores = native.island(_decode, raw["deltas"], raw["logits"], raw["priors"])
         found = nms.multiclass(
             boxes, scores, self.score_threshold, self.nms_iou, self.max_detections, self.pre_nms
         )
@@ -41,3 +41,8 @@ class SSDDetections(Decoder):
         size = canvas[None] / resized_size * original_size
         unit = ops.concatenate([size[:, ::-1], size[:, ::-1]], axis=1)
         return {**found, "boxes": found["boxes"] * unit[:, None]}
+
+
+def _decode(deltas, logits, priors):
+    boxes = box_ops.decode(deltas, priors[None], ssd.VARIANCES)
+    return boxes, ops.softmax(logits, axis=-1)[..., 1:]

@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from kdet import native
 from kdet.ops import boxes as box_ops
 from kdet.ops import select
 
@@ -51,6 +52,18 @@ def suppress(
         boxes, valid = select.rows(boxes, order), select.rows(valid, order)
         classes = None if classes is None else select.rows(classes, order)
 
+    facts = (iou_threshold, keep, min_overlap, block)
+    tensors = (boxes, valid) if classes is None else (boxes, valid, classes)
+    kept, taken = native.island(lambda *tensors: _walk(facts, *tensors), *tensors)
+    # a place may be in the padding of the last block; such places are never taken
+    return ops.where(taken, kept if ordered else select.rows(order, kept), 0), taken
+
+
+def _walk(facts, boxes, valid, classes=None):
+    """The blocks of `suppress`: places (B, keep) int32 that are kept, and which of them count."""
+    iou_threshold, keep, min_overlap, block = facts
+    batch, rounds = ops.shape(boxes)[0], boxes.shape[1] // block
+
     def overlaps(first, second):
         """Whether candidates `first` (B, n) and `second` (B, m) are too close: (B, n, m) bool."""
         near = (
@@ -71,21 +84,18 @@ def suppress(
 
     def walk(step, kept, taken):
         here = step * block + ops.arange(block, dtype="int32")
-        here = ops.broadcast_to(here[None], (ops.shape(kept)[0], block))
+        here = ops.broadcast_to(here[None], (batch, block))
         hit = _hit(overlaps(here, kept), taken)
         alive = ops.logical_and(select.rows(valid, here), ops.logical_not(hit))
         alive = _settle(overlaps(here, here), alive)
         return (step + 1, *_first(kept, taken, here, alive, keep))
 
-    batch = ops.shape(boxes)[0]
     start = (
         ops.convert_to_tensor(0, dtype="int32"),
         ops.zeros((batch, keep), dtype="int32"),
         ops.zeros((batch, keep), dtype="bool"),
     )
-    _, kept, taken = ops.while_loop(unfinished, walk, start, maximum_iterations=rounds)
-    # a place may be in the padding of the last block; such places are never taken
-    return ops.where(taken, kept if ordered else select.rows(order, kept), 0), taken
+    return ops.while_loop(unfinished, walk, start, maximum_iterations=rounds)[1:]
 
 
 def multiclass(
@@ -120,6 +130,10 @@ def multiclass(
     def attempt(count):
         """Detections from the `count` best pairs, and whether more pairs could change them."""
         scores, index = select.top(flat, count)
+        # all that follows is many small steps
+        return native.island(judge, boxes, scores, index)
+
+    def judge(boxes, scores, index):
         near, labels = select.rows(boxes, index // classes), index % classes
         valid = ops.logical_and(scores > score_threshold, _rank(labels, classes) < per_class)
         index, taken = suppress(
@@ -138,11 +152,10 @@ def multiclass(
 
 def _rank(labels, classes):
     """How many entries of the same class stand before each one; labels (B, N), (B, N) float32."""
+    own = labels[:, None, :] == ops.arange(classes, dtype=labels.dtype)[None, :, None]
+    own = ops.cast(own, "float32")
     # along the last axis, which is the fast one
-    counts = ops.cumsum(ops.one_hot(labels, classes, axis=1, dtype="float32"), axis=2)
-    place = ops.arange(labels.shape[1], dtype="int32")[None]
-    counts = ops.reshape(counts, (-1, classes * labels.shape[1]))
-    return select.rows(counts, labels * labels.shape[1] + place) - 1
+    return ops.sum(ops.cumsum(own, axis=2) * own, axis=1) - 1
 
 
 def survivors(boxes, scores, labels, index, taken):
