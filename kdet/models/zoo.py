@@ -20,9 +20,10 @@ from kdet.weights import paddle
 from kdet.weights.archive import (
     ArchiveError,
     check_complete,
+    describe_archive,
     group,
     one_line,
-    read_archive,
+    read_entries,
     write_archive,
 )
 from kdet.weights.fetch import fetch, home, recorded
@@ -147,9 +148,9 @@ def _released(row, num_classes, mirror):
     kept = home() / "converted" / f"{row.name}-{hashlib.sha256(facts).hexdigest()[:16]}.npz"
     if kept.is_file():
         with contextlib.suppress(ArchiveError):  # damaged: made again
-            return _with_weights(_random(row, None), kept, read_archive(kept)[0])
+            return _with_weights(_random(row, None), kept, describe_archive(kept)[0])
     detector = _from_paddle(row, path, None)
-    arrays = {f"weights/{v.path}": ops.convert_to_numpy(v) for v in detector.network.variables}
+    arrays = {f"weights/{v.path}": v for v in detector.network.variables}
     with contextlib.suppress(OSError):  # a cache: no room for it is no reason to fail
         kept.parent.mkdir(exist_ok=True)
         write_archive(kept, arrays, {"recipe": to_dict(row), "labels": to_dict(detector.labels)})
@@ -163,7 +164,7 @@ def _from_checkpoint(path, num_classes, overrides, name=None):
             f"{path}: no kdet checkpoint; of Paddle's, say the row: NAME, weights=FILE"
         )
     path = checkpoint_of(path)
-    arrays, meta = read_archive(path)
+    entries, meta = describe_archive(path)
     row, labels = _description(path, meta)
     if name not in (None, row.name):
         raise ConfigError(f"{path}: holds {row.name!r}, not {name!r}; load it by its path alone")
@@ -173,7 +174,7 @@ def _from_checkpoint(path, num_classes, overrides, name=None):
         detector = _random(row, num_classes) if other else build(row.model, row.data, labels)
     except (ValueError, TypeError) as error:
         raise ArchiveError(f"{path}: its network cannot be built: {one_line(str(error))}") from None
-    return _with_weights(detector, path, arrays, other)
+    return _with_weights(detector, path, entries, other)
 
 
 def _description(path, meta):
@@ -189,8 +190,9 @@ def _description(path, meta):
     return row, labels
 
 
-def _with_weights(detector, path, arrays, new_classes=False):
-    weights = group(arrays, "weights")
+def _with_weights(detector, path, entries, new_classes=False):
+    """Assigns the stored weights, one after the other; see `describe_archive` for `entries`."""
+    weights = group(entries, "weights")
     variables = {v.path: v for v in detector.network.variables}
     fresh = [
         name
@@ -203,8 +205,8 @@ def _with_weights(detector, path, arrays, new_classes=False):
     for name in fresh:
         del variables[name], weights[name]
     check_complete(path, weights, {name: v.shape for name, v in variables.items()})
-    for name, variable in variables.items():
-        variable.assign(weights[name])
+    for name, value in read_entries(path, [f"weights/{name}" for name in weights]):
+        variables[name.removeprefix("weights/")].assign(value)
     if fresh:
         print(f"{path}: {Report(tuple(variables), tuple(fresh), ())}", file=sys.stderr)
     return detector

@@ -9,11 +9,14 @@ Nothing in such a file can run code: pickled entries are refused.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +38,8 @@ def write_archive(path, arrays: dict, meta: dict) -> None:
 
     Args:
         path: the file to (re)place; its folder must exist.
-        arrays: name -> NumPy array, any shape, plain numeric dtype.
+        arrays: name -> array, any shape, plain numeric dtype; variables of Keras are copied one
+            after the other.
         meta: JSON-ready dict.
     Raises:
         ArchiveError: an array is named `meta` or has no plain numeric dtype.
@@ -79,15 +83,65 @@ def read_archive(path) -> tuple[dict, dict]:
     Raises:
         ArchiveError: one line with the file and what is wrong with it.
     """
+    entries, meta = describe_archive(path)
+    return dict(read_entries(path, entries)), meta
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An array that was not read yet: shape and NumPy dtype."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+def describe_archive(path) -> tuple[dict[str, Entry], dict]:
+    """Like `read_archive`, but without the values; `read_entries` reads them one by one."""
     path = Path(path)
+    with _one_line_errors(path), _opened(path) as stored:
+        meta = json.loads(str(stored[META][()]))
+        entries = {}
+        for name in stored.files:
+            if name == META:
+                continue
+            try:
+                entry = _described(stored.zip, name)
+            except KeyError:
+                entry = None
+            if entry is None or entry.dtype.kind not in NUMERIC:
+                raise ArchiveError(f"{path}: {one_line(name)}: expected an array of numbers")
+            entries[name] = entry
+    if not isinstance(meta, dict):
+        raise ArchiveError(f"{path}: {META!r} must be a JSON object, got {type(meta).__name__}")
+    return entries, meta
+
+
+def read_entries(path, names) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields (name, array) of the named entries, in this order; at most one is held in memory.
+
+    Raises:
+        ArchiveError: one line with the file and what is wrong with it.
+    """
+    path = Path(path)
+    with _one_line_errors(path), _opened(path) as stored:
+        for name in names:
+            yield name, stored[name]
+
+
+@contextlib.contextmanager
+def _opened(path):
+    stored = np.load(path, allow_pickle=False)
+    if not isinstance(stored, np.lib.npyio.NpzFile) or META not in stored.files:
+        raise ArchiveError(f"{path}: not a kdet checkpoint (it has no {META!r} entry)")
+    with stored:
+        _check_sizes(path, stored.zip.infolist())
+        yield stored
+
+
+@contextlib.contextmanager
+def _one_line_errors(path):
     try:
-        stored = np.load(path, allow_pickle=False)
-        if not isinstance(stored, np.lib.npyio.NpzFile) or META not in stored.files:
-            raise ArchiveError(f"{path}: not a kdet checkpoint (it has no {META!r} entry)")
-        with stored:
-            _check_sizes(path, stored.zip.infolist())
-            arrays = {name: stored[name] for name in stored.files}
-        meta = json.loads(str(arrays.pop(META)[()]))
+        yield
     except FileNotFoundError:
         raise ArchiveError(f"{path}: no such checkpoint") from None
     except ArchiveError:
@@ -95,12 +149,14 @@ def read_archive(path) -> tuple[dict, dict]:
     except BROKEN as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ArchiveError(f"{path}: damaged or not a kdet checkpoint: {reason}") from None
-    if not isinstance(meta, dict):
-        raise ArchiveError(f"{path}: {META!r} must be a JSON object, got {type(meta).__name__}")
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in NUMERIC:
-            raise ArchiveError(f"{path}: {one_line(name)}: expected an array of numbers")
-    return arrays, meta
+
+
+def _described(packed, name):
+    with packed.open(f"{name}.npy") as stream:
+        version = np.lib.format.read_magic(stream)
+        known = {(1, 0): np.lib.format.read_array_header_1_0}
+        shape, _, dtype = known.get(version, np.lib.format.read_array_header_2_0)(stream)
+    return Entry(shape, dtype)
 
 
 def _check_sizes(path, entries):

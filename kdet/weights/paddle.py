@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from kdet.weights.archive import ArchiveError, one_line
-from kdet.weights.pickled import read_pickle, values_of
+from kdet.weights.pickled import Piece, read_pickle, values_of
 from kdet.weights.tar import MOST_FILES, members, open_packed
 from kdet.weights.tensors import Header, read_header, read_values, write_tensor
 
@@ -43,7 +43,7 @@ class Part:
     path: Path
     offset: int
     header: Header
-    values: bytes | str | None = None
+    values: bytes | str | Piece | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -112,7 +112,7 @@ def arrays(parts: Iterable[Part]) -> Iterator[tuple[str, np.ndarray]]:
             where = f"{part.path}: {one_line(part.name)}"
             try:
                 if part.values is not None:
-                    array = values_of(part.header, part.values)
+                    array = values_of(part.path, part.header, part.values)
                 else:
                     if opened != part.path:
                         if stream:

@@ -36,6 +36,12 @@ SCALARS = {
     "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE", "BINBYTES", "SHORT_BINBYTES",
     "BINBYTES8", "BINSTRING", "SHORT_BINSTRING", "STRING",
 }  # fmt: skip
+# opcodes of long values: bytes before them, their encoding
+LONG = {
+    "BINUNICODE": (5, "utf-8"), "BINUNICODE8": (9, "utf-8"), "BINSTRING": (5, "latin1"),
+    "BINBYTES": (5, None), "BINBYTES8": (9, None),
+}  # fmt: skip
+LARGE = 1 << 16  # from here on, values stay in the file until wanted
 BROKEN = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError)
 
 
@@ -48,14 +54,33 @@ class Call:
     state: tuple = field(default=())
 
 
-def read_pickle(path) -> dict[str, tuple[Header, bytes | str]]:
+@dataclass(frozen=True)
+class Piece:
+    """Bytes or text left in the file, since there may be gigabytes of it.
+
+    Attributes:
+        offset, size: bytes of the file.
+        count: bytes of values that they mean.
+        encoding: of text that means Latin-1 bytes; None: the bytes themselves.
+    """
+
+    offset: int
+    size: int
+    count: int
+    encoding: str | None
+
+    def __len__(self):
+        return self.count
+
+
+def read_pickle(path) -> dict[str, tuple[Header, bytes | str | Piece]]:
     """The arrays in a pickled dict.
 
     Args:
         path: the file.
     Returns:
-        name -> (Header of length 0, values: bytes, or text that is them in Latin-1); what is no
-        array is left out.
+        name -> (Header of length 0, values for `values_of`: bytes, or text that is them in Latin-1,
+        or where they lie); what is no array is left out.
     Raises:
         ArchiveError: one line with the file and the tensor: anything but a dict of plain containers
             and arrays, or an array whose values do not have its size.
@@ -78,8 +103,13 @@ def read_pickle(path) -> dict[str, tuple[Header, bytes | str]]:
     return found
 
 
-def values_of(header: Header, data: bytes | str) -> np.ndarray:
-    """The array behind an entry of `read_pickle`."""
+def values_of(path, header: Header, data: bytes | str | Piece) -> np.ndarray:
+    """The array behind an entry of `read_pickle`. Raises ValueError: the file changed."""
+    if isinstance(data, Piece):
+        with open(path, "rb") as file:
+            file.seek(data.offset)
+            piece = file.read(data.size)
+        data = piece if data.encoding is None else piece.decode(data.encoding, "surrogatepass")
     data = data.encode("latin1") if isinstance(data, str) else data
     return np.frombuffer(data, header.dtype).reshape(header.shape)
 
@@ -116,10 +146,10 @@ def _run(file, path):
         del stack[at:]
         return items
 
-    for opcode, argument, _ in pickletools.genops(file):
+    for opcode, argument, start in pickletools.genops(file):
         code = opcode.name
         if code in SCALARS:
-            stack.append(argument)
+            stack.append(_kept(code, argument, start, file.tell()))
         elif code in CONSTANTS:
             stack.append(CONSTANTS[code])
         elif code in ("EMPTY_DICT", "EMPTY_LIST"):
@@ -166,6 +196,14 @@ def _run(file, path):
     raise ValueError("it ends early")
 
 
+def _kept(code, argument, start, end):
+    """What an opcode brought, or where it lies, if it is long."""
+    if code not in LONG or len(argument) < LARGE:
+        return argument
+    opening, encoding = LONG[code]
+    return Piece(start + opening, end - start - opening, len(argument), encoding)
+
+
 def _known(module, name, path):
     if not isinstance(module, str) or not isinstance(name, str):
         raise ValueError("a name in it is no text")
@@ -181,7 +219,12 @@ def _array(call, where):
         dtype = np.dtype(kind.arguments[0] if sound else "O").newbyteorder(kind.state[1])
         if isinstance(data, Call) and data.function == ENCODE and data.arguments[1:] == ("latin1",):
             data = data.arguments[0]
-        sound = sound and kind.function == DTYPE and isinstance(data, (bytes, str)) and not fortran
+        sound = (
+            sound
+            and kind.function == DTYPE
+            and isinstance(data, (bytes, str, Piece))
+            and not fortran
+        )
         sound = sound and isinstance(shape, tuple)
         sound = sound and len(shape) <= MOST_DIMS
         sound = sound and all(type(side) is int and 0 < side < 2**31 for side in shape)
