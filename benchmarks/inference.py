@@ -99,8 +99,9 @@ class Peer:
     def __init__(self, python, name, size, flags, mode="detect"):
         script = os.path.join(os.path.dirname(__file__), "torchvision_peer.py")
         self.name, self.size = name, size
+        batch = getattr(flags, "batch", 1)
         self.process = subprocess.Popen(
-            [python, script, name, *map(str, (*sides(size), flags.threads, flags.batch)), mode],
+            [python, script, name, size, str(flags.threads), str(batch), mode],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -8,29 +8,43 @@ products that find objects in one image.
 import sys
 import time
 
+import numpy as np
 import torch
 import torchvision
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def main(name, height, width, threads, batch, mode):
-    """Builds the named detector with random weights and times it on random images."""
+def main(name, size, threads, batch, mode):
+    """Builds what is named and times it: a detector or an operation.
+
+    Args:
+        size: "HxW" of a detector's images; an operation's file of inputs (see `operations.py`).
+    """
     torch.set_num_threads(threads)
+    print(f"torch {torch.__version__}, torchvision {torchvision.__version__}", flush=True)
+    if name in OPERATIONS:
+        gflops, run = 0.0, OPERATIONS[name](np.load(size))
+    else:
+        gflops, run = detector(name, *map(int, size.split("x")), batch, mode)
+    print(gflops, flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        run()
+        print(time.perf_counter() - start, flush=True)
+
+
+def detector(name, height, width, batch, mode):
+    """GFLOPs of a detector with random weights, and a function that runs it on random images."""
     build = getattr(torchvision.models.detection, name)
     model = build(weights=None, weights_backbone=None).eval()
     if model.transform.fixed_size is None:
         low, high = sorted((height, width))
         model.transform.min_size, model.transform.max_size = (low,), high
     images = [torch.rand(3, height, width) for _ in range(batch)]
-    print(f"torch {torch.__version__}, torchvision {torchvision.__version__}", flush=True)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(images[:1])
-    print(counter.get_total_flops() / 1e9, flush=True)
     run = training(model, images) if mode == "train" else detection(model, images)
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        run()
-        print(time.perf_counter() - start, flush=True)
+    return counter.get_total_flops() / 1e9, run
 
 
 def detection(model, images):
@@ -63,5 +77,41 @@ def training(model, images):
     return run
 
 
+def roi_align(case):
+    """A function that pools boxes from a pyramid, with the maps' gradients if asked."""
+    count, bins, learn = case["facts"].tolist()
+    maps = {
+        str(level): torch.randn(1, 256, 800 >> level, 1344 >> level, requires_grad=bool(learn))
+        for level in range(2, 6)
+    }
+    boxes = [torch.from_numpy(case["boxes"])]
+    pool = torchvision.ops.MultiScaleRoIAlign(["2", "3", "4", "5"], bins, 2)
+
+    def run():
+        with torch.set_grad_enabled(bool(learn)):
+            pooled = pool(maps, boxes, [(800, 1344)])
+            if learn:
+                pooled.square().sum().backward()
+
+    return run
+
+
+def nms(case):
+    """A function that suppresses boxes at IoU 0.7."""
+    count, keep, groups = case["facts"].tolist()
+    boxes, scores = (torch.from_numpy(case[name]) for name in ("boxes", "scores"))
+    group = torch.arange(count) % groups
+
+    def run():
+        if groups > 1:
+            torchvision.ops.batched_nms(boxes, scores, group, 0.7)[:keep]
+        else:
+            torchvision.ops.nms(boxes, scores, 0.7)[:keep]
+
+    return run
+
+
+OPERATIONS = {"roi_align": roi_align, "nms": nms}
+
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:6]), sys.argv[6])
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
