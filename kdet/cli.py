@@ -1,4 +1,4 @@
-"""kdet detect | evaluate | export | zoo."""
+"""Object detectors: find and draw, measure, export, list."""
 
 from __future__ import annotations
 
@@ -30,47 +30,92 @@ def main(arguments=None) -> int:
     return 0
 
 
-def _parser():
-    parser = argparse.ArgumentParser(prog="kdet", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+EXAMPLES = """examples:
+  kdet detect ssd_mobilenet_v1_voc street.jpg          published weights, fetched once
+  kdet detect yolov3_darknet photos/ --weights w.tar   weights at hand
+  kdet detect runs/demo street.jpg --threshold 0.5     what a run has learned
+  kdet evaluate runs/demo
+  kdet export faster_rcnn_r50_fpn_1x saved_model
+  kdet zoo yolov3_darknet
 
-    detect = commands.add_parser("detect", help="draw what a checkpoint finds on images")
-    detect.add_argument("weights", help="a run folder or a checkpoint")
-    detect.add_argument("images", nargs="+", help="image files or folders of them")
-    detect.add_argument("--out", default="detections", help="folder for pictures and rows")
-    detect.add_argument("--threshold", type=float, default=0.3, help="least score drawn")
+KDET_HOME is where fetched files are kept (~/.cache/kdet), KDET_MIRROR where to fetch them from.
+"""
+
+
+def _parser():
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="kdet", description=__doc__, epilog=EXAMPLES, formatter_class=raw
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    about = "draw what a detector finds on images"
+    detect = commands.add_parser("detect", help=about, description=f"{about}.".capitalize())
+    _add_model(detect)
+    detect.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders of them")
+    detect.add_argument(
+        "--out", default="detections", help="folder for pictures and rows (default: %(default)s)"
+    )
+    detect.add_argument(
+        "--threshold", type=float, default=0.3, help="least score drawn (default: %(default)s)"
+    )
     detect.set_defaults(run=_detect)
 
-    export = commands.add_parser("export", help="write a SavedModel")
-    export.add_argument("weights", help="a run folder or a checkpoint")
-    export.add_argument("out", help="folder of the SavedModel")
+    # takes its arguments itself, see `main`; here for the list of commands
+    commands.add_parser("evaluate", help="measure a detector on a converted data set")
+
+    about = "write a SavedModel: bytes or pixels in, boxes out"
+    export = commands.add_parser(
+        "export", help=about, description=f"{about[0].upper()}{about[1:]}."
+    )
+    _add_model(export)
+    export.add_argument("out", metavar="FOLDER", help="where the SavedModel goes")
     export.set_defaults(run=_export)
 
-    zoo = commands.add_parser("zoo", help="list the rows, or show one")
-    zoo.add_argument("name", nargs="?", help="a row: its numbers, sizes, weights and commands")
-    zoo.add_argument("--markdown", action="store_true", help="as the table of the README")
-    zoo.add_argument("--cards", action="store_true", help="as docs/zoo.md")
+    about = "list the rows of the zoo, or show one"
+    zoo = commands.add_parser("zoo", help=about, description=f"{about.capitalize()}.")
+    zoo.add_argument("name", nargs="?", metavar="ROW", help="its numbers, sizes, weights, commands")
+    zoo.add_argument("--markdown", action="store_true", help="all rows as the table of the README")
+    zoo.add_argument("--cards", action="store_true", help="all rows as docs/zoo.md")
     zoo.set_defaults(run=_zoo)
-
-    commands.add_parser("evaluate", help="metrics of a run; see kdet evaluate --help")
     return parser
+
+
+def _add_model(parser):
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a row of the zoo (see kdet zoo), a run folder or a checkpoint",
+    )
+    parser.add_argument(
+        "--weights",
+        default="released",
+        help="of a row: a folder, archive or .pdparams of Paddle, a kdet checkpoint, "
+        "or released, the published ones (default)",
+    )
 
 
 def _detect(flags):
     from tqdm import tqdm
 
     from kdet import models
+    from kdet.data.errors import DataError
     from kdet.evaluate.coco import write_results
     from kdet.predict import listed
 
-    detector = models.load(Path(flags.weights))
+    images = [Path(p) for given in flags.images for p in listed(given)]
+    for path in images:  # said before anything is fetched
+        if not path.is_file():
+            raise DataError(f"{path}: no such image")
+    detector = models.load(flags.model, flags.weights)
     out = Path(flags.out)
     out.mkdir(parents=True, exist_ok=True)
+    pictures = picture_names(images, out)
     rows = {}
-    for path in tqdm([p for given in flags.images for p in listed(given)], unit="img"):
+    for path, picture in zip(tqdm(images, unit="img", disable=None), pictures):
         found = detector.detect(path)[0]
-        found.draw(flags.threshold).save(out / f"{Path(path).stem}.png")
-        rows[Path(path).name] = [
+        found.draw(flags.threshold).save(picture)
+        rows[str(path) if path.name in rows else path.name] = [
             {"name": found.names[label], "score": float(score), "box": box.tolist()}
             for box, score, label in zip(found.boxes, found.scores, found.labels)
         ]
@@ -78,11 +123,32 @@ def _detect(flags):
     print(f"{len(rows)} pictures and detections.json in {out}")
 
 
+def picture_names(images, out) -> list[Path]:
+    """Where the picture of each image goes: no two in one place, none over an image.
+
+    Args:
+        images: paths.
+        out: folder.
+    Returns:
+        `out/STEM.png`, or `out/STEM_2.png`, ... where that is taken.
+    """
+    taken, names = {Path(image).resolve() for image in images}, []
+    for image in images:
+        stem, number = Path(image).stem, 1
+        name = out / f"{stem}.png"
+        while name.resolve() in taken:
+            number += 1
+            name = out / f"{stem}_{number}.png"
+        taken.add(name.resolve())
+        names.append(name)
+    return names
+
+
 def _export(flags):
     from kdet import models
     from kdet.export import export
 
-    print(export(models.load(Path(flags.weights)), flags.out))
+    print(export(models.load(flags.model, flags.weights), flags.out))
 
 
 def _zoo(flags):

@@ -156,7 +156,9 @@ def test_the_command_detects(detector, pictures, tmp_path, capsys, monkeypatch):
     assert Image.open(out / "a.png").size[0] > 0
     rows = json.loads((out / "detections.json").read_text())["a.png"]
     assert rows[0]["name"] in LABELS.names and len(rows[0]["box"]) == 4
-    assert cli.main(["detect", str(tmp_path / "none"), "x.png"]) == 1
+    assert cli.main(["detect", str(tmp_path / "none"), command[2]]) == 1
     assert "no such checkpoint" in capsys.readouterr().err
+    assert cli.main(["detect", str(tmp_path), "x.png"]) == 1
+    assert "kdet detect: x.png: no such image" in capsys.readouterr().err
     assert cli.main(["zoo"]) == 0
     assert "retinanet_r50_fpn_1x" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""python -m kdet.evaluate RUN [--data DIR]: the metrics of a run's best checkpoint, or of a row."""
+"""kdet evaluate MODEL [--data DIR]: the metrics of a run's best checkpoint, or of a row."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ def main(arguments=None) -> int:
     try:
         row = flags.run in models.names()
         path = Path("runs", flags.run, "released") if row else checkpoint_of(flags.run)
+        if not row and flags.weights != "released":
+            raise ConfigError(f"{path}: has weights of its own; --weights is for rows of the zoo")
         out = Path(flags.out) if flags.out else path.parent
         data = Path(flags.data) if flags.data else path.parent / "data"
         if not flags.data and not data.is_dir():
@@ -80,19 +82,47 @@ def _sides(text):
     return tuple(int(side) for side in text.split(","))
 
 
+ABOUT = """Measures a detector on a converted data set: prints the table, and writes metrics.json
+and detections.json (COCO result rows in the source's category ids) beside the checkpoint or into
+--out; with --sides one pair per side."""
+
+
 def _parser():
-    parser = argparse.ArgumentParser(prog="python -m kdet.evaluate", description=main.__doc__)
-    parser.add_argument("run", help="a run folder, a checkpoint (best.npz, last.npz), or a row")
-    parser.add_argument("--weights", default="released", help="of a row: a file, or released")
+    parser = argparse.ArgumentParser(prog="kdet evaluate", description=ABOUT)
+    parser.add_argument(
+        "run",
+        metavar="MODEL",
+        help="a row of the zoo (see kdet zoo), a run folder or a checkpoint",
+    )
+    parser.add_argument(
+        "--weights",
+        default="released",
+        help="of a row: a folder, archive or .pdparams of Paddle, a kdet checkpoint, "
+        "or released, the published ones (default)",
+    )
     parser.add_argument("--data", help="a converted data set; by default the run's own drawn one")
-    parser.add_argument("--split", default="val", help="which part of --data (default: val)")
-    parser.add_argument("--metric", default="coco", choices=("coco", "voc"))
-    parser.add_argument("--batch", type=int, default=1, help="images per call")
+    parser.add_argument(
+        "--split", default="val", help="which part of --data (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--metric",
+        default="coco",
+        choices=("coco", "voc"),
+        help="whose rules (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch", type=int, default=1, help="images per call (default: %(default)s)"
+    )
     parser.add_argument(
         "--sides", type=_sides, help="evaluate at each of these sides, e.g. 608,416,320 (YOLOv3)"
     )
     parser.add_argument("--out", help="where the two json files go; by default beside the run")
-    parser.add_argument("overrides", nargs="*", help="key=value changes of the recipe")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="changes of the recipe, e.g. data.short_side=640",
+    )
     return parser
 
 

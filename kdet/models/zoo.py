@@ -119,7 +119,8 @@ def checkpoint_of(path) -> Path:
 
 
 def _is_path(name):
-    return isinstance(name, Path) or Path(name).suffix == ".npz" or Path(name).exists()
+    path = Path(name)
+    return isinstance(name, Path) or path.suffix == ".npz" or path.name != name or path.exists()
 
 
 def _random(row, num_classes):
