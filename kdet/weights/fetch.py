@@ -189,7 +189,7 @@ def _once(url, part, timeout):
         if answer.status == 206:
             said = re.match(r"bytes (\d+)-\d+/(\d+)$", answer.headers.get("Content-Range", ""))
             if not said or int(said[1]) != have:
-                part.unlink()
+                part.unlink(missing_ok=True)
                 raise http.client.HTTPException("the server sent another range than asked for")
             start, total = have, said[2]
         total = int(total) if total and total.isdecimal() else None

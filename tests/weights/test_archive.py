@@ -1,12 +1,23 @@
 """The checkpoint file: round trip, atomic replacement, and one-line errors for damaged files."""
 
+import io
 import json
 import pickle
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
 
-from kdet.weights.archive import ArchiveError, check_complete, group, read_archive, write_archive
+from kdet.weights.archive import (
+    ArchiveError,
+    check_complete,
+    describe_archive,
+    group,
+    read_archive,
+    read_entries,
+    write_archive,
+)
 
 ARRAYS = {"weights/a/kernel": np.arange(6.0, dtype="float32").reshape(2, 3), "slots/a": np.ones(2)}
 
@@ -99,6 +110,81 @@ def test_missing_file_meta_and_bad_json(tmp_path):
     np.save(tmp_path / "d.npy", np.ones(2))
     with pytest.raises(ArchiveError, match="not a kdet checkpoint"):
         read_archive(tmp_path / "d.npy")
+
+
+def npy(array):
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def packed(path, entries, kind=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", kind) as made:
+        for name, data in {"meta.npy": npy(np.array("{}")), **entries}.items():
+            made.writestr(name, data)
+    return path
+
+
+def repeated(path):
+    """An archive whose list names one entry three times."""
+    data = packed(path, {"x.npy": npy(np.ones(9999))}).read_bytes()
+    start = data.rindex(b"PK\x01\x02")
+    end = data.rindex(b"PK\x05\x06")
+    entry, tail = data[start:end], bytearray(data[end:])
+    tail[8:12] = b"\4\0\4\0"
+    tail[12:16] = (int.from_bytes(tail[12:16], "little") + 2 * len(entry)).to_bytes(4, "little")
+    return data[:end] + 2 * entry + bytes(tail)
+
+
+def header(descr, shape):
+    stream = io.BytesIO()
+    about = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, about)
+    return stream.getvalue() + bytes(8)
+
+
+HOSTILE = {
+    "compressed": lambda p: packed(p, {"x.npy": npy(np.zeros(1 << 22))}, zipfile.ZIP_DEFLATED),
+    "repeated": lambda p: p.write_bytes(repeated(p)),
+    "no array": lambda p: packed(p, {"x": b"text"}),
+    "array of nothing": lambda p: packed(p, {"x.npy": header("|V0", (1 << 50,))}),
+    "huge": lambda p: packed(p, {"x.npy": header("<f4", (1 << 40,))}),
+    "text": lambda p: packed(p, {"x.npy": npy(np.array(["a"]))}),
+    "line break": lambda p: packed(p, {"a\nb": b""}),
+    "deep meta": lambda p: packed(p, {"meta.npy": npy(np.array("[" * 100_000))}),
+    "locked": lambda p: p.write_bytes(
+        packed(p, {}).read_bytes().replace(b"PK\1\2\x14\3\x14\0\0", b"PK\1\2\x14\3\x14\0\1")
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_archives_are_one_line_and_little_memory(case, tmp_path):
+    path = tmp_path / "x.npz"
+    HOSTILE[case](path)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArchiveError) as error:
+            read_archive(path)
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20 or case == "huge"
+    finally:
+        tracemalloc.stop()
+    one_line(error, "x.npz")
+    assert str(error.value).isprintable()
+
+
+def test_described_first_and_read_one_by_one(file):
+    entries, meta = describe_archive(file)
+    assert meta == {"step": 3}
+    assert {n: (e.shape, e.dtype.str) for n, e in entries.items()} == {
+        "weights/a/kernel": ((2, 3), "<f4"),
+        "slots/a": ((2,), "<f8"),
+    }
+    ((name, found),) = read_entries(file, ["weights/a/kernel"])
+    np.testing.assert_array_equal(found, ARRAYS[name])
+    with pytest.raises(ArchiveError, match="last.npz"):
+        list(read_entries(file, ["none"]))
 
 
 def test_object_arrays_are_not_written(tmp_path):
