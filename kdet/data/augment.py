@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from kdet.config import Data
@@ -113,33 +114,68 @@ def _truth(examples, shares):
 def _image(data, examples, sizes, shares, view, side, seed):
     """(side, side, 3) float32, normalised."""
     order = [2, 1, 0] if data.channels == "BGR" else [0, 1, 2]
-    scale = tf.constant([1 / (255 * s) for s in data.std], tf.float32)
-    offset = tf.constant([-m / s for m, s in zip(data.mean, data.std)], tf.float32)
+    scale = np.array([1 / (255 * s) for s in data.std], np.float32)
+    offset = np.array([-m / s for m, s in zip(data.mean, data.std)], np.float32)
+    fill = np.array(data.augment.fill, np.float32)[order] * scale + offset
     method = _method(data, seed)
     shrink = (view.rows.length >= side) & (view.columns.length >= side)
-    down, across = (sample.taps_of(method, w, side, shrink) for w in (view.rows, view.columns))
+    own = [tf.unstack(size, 2) for size in sizes]
+    if len(examples) > 1:
+        own.append((view.rows.size, view.columns.size))
+    high, wide = zip(*own)
+    down = sample.lines(method, view.rows, high, side, shrink, strips=None)
+    across = sample.lines(method, view.columns, wide, side, shrink, view.mirrored)
     mixed = []
-    for example, size, share in zip(examples, sizes, shares):
-        rows = sample.line(view.rows._replace(size=size[0]), *down)
-        columns = sample.line(view.columns._replace(size=size[1]), *across, view.mirrored)
-        image, rows, columns = sample.narrowed(example["image"], rows, columns)
-        rows = rows._replace(weight=rows.weight * share)
+    for example, size, share, rows, columns in zip(examples, own, shares, down, across):
+        top, bottom, rows = sample.reached(rows, size[0])
+        left, right, columns = sample.reached(columns, size[1])
+        rows = rows._replace(weight=rows.weight * share) if len(examples) > 1 else rows
+        image = example["image"][top:bottom, left:right]
         mixed.append((sample.mix_rows(image, rows), rows, columns))
-    grey = _grey(mixed)
-    colours, light = draw_colours(data.augment, grey, _fold(seed, _COLOUR))
-    colours, fill = tf.gather(colours, order, axis=1), tf.constant(data.augment.fill, tf.float32)
-    fill = tf.gather(fill, order) * scale + offset
-    image = tf.add_n(
-        [sample.placed(sample.mix_columns(m, c, colours * scale), r, c) for m, r, c in mixed]
-    )
+    colours, light = draw_colours(data.augment, _grey(data.augment, mixed), _fold(seed, _COLOUR))
+    colours = tf.gather(colours, order, axis=1) * scale
+    inside = light * scale + offset - fill
+    limits = offset, 255 * scale + offset
+    make = _mixed_pictures if len(examples) > 1 else _picture
+    image = make(mixed, down[-1], across[-1], side, colours, inside, fill, limits)
+    return tf.reshape(image, [side, side, 3])
+
+
+def _picture(mixed, rows, columns, side, colours, inside, fill, limits):
+    """Clipped before it is set in the frame, which is most of the result where there is one."""
+    ((part, rows, columns),) = mixed
+    inside = columns.cover[:, None] * inside
+    part = sample.mix_columns(part, columns, colours, inside + fill)
     # Where the frame shows, wholly or in part, it takes the place of black.
-    # Black beside the smaller of two images belongs to them.
-    rows = sample.line(view.rows, *down).cover
-    columns = sample.line(view.columns, *across, view.mirrored).cover
-    inside = tf.reshape(columns[:, None] * (light * scale + offset - fill), [1, -1])
-    image += rows[:, None] * inside + tf.tile(fill, [side])
-    low, high = tf.tile(offset, [side]), tf.tile(255 * scale + offset, [side])
-    return tf.reshape(tf.minimum(tf.maximum(image, low), high), [side, side, 3])
+    frame = rows.cover[: rows.count, None] - 1
+    inside = tf.reshape(inside, [1, -1])[:, : 3 * columns.count]
+    part = tf.cond(tf.reduce_min(frame) < -1e-5, lambda: part + frame * inside, lambda: part)
+    part = _clipped(part, limits, columns.count)
+    if len(set(fill.tolist())) == 1:
+        return sample.placed(part, rows, columns, side, fill[0])
+    part -= tf.tile(fill, [columns.count])
+    return sample.placed(part, rows, columns, side) + tf.tile(fill, [side])
+
+
+def _mixed_pictures(mixed, rows, columns, side, colours, inside, fill, limits):
+    """As `_picture`; black beside the smaller of two images belongs to them, not to the frame."""
+    image = tf.add_n(
+        [sample.placed(sample.mix_columns(m, c, colours), r, c, side) for m, r, c in mixed]
+    )
+    room = tf.stack([rows.first, side - rows.first - rows.count])
+    down = tf.pad(rows.cover[: rows.count], [room])
+    room = tf.stack([columns.first, side - columns.first - columns.count])
+    across = tf.pad(columns.cover[: columns.count], [room])
+    inside = tf.reshape(across[:, None] * inside, [1, -1])
+    image += down[:, None] * inside + tf.tile(fill, [side])
+    return _clipped(image, limits, side)
+
+
+def _clipped(image, limits, count):
+    if all(len(set(v.tolist())) == 1 for v in limits):
+        return tf.clip_by_value(image, limits[0][0], limits[1][0])
+    low, high = (tf.tile(v, [count]) for v in limits)
+    return tf.minimum(tf.maximum(image, low), high)
 
 
 def _method(data, seed):
@@ -150,13 +186,15 @@ def _method(data, seed):
     return draw, names
 
 
-def _grey(mixed):
-    """() float32, mean grey of what is seen of the images."""
+def _grey(augment, mixed):
+    """() float32, mean grey of what is seen of the images, where contrast asks for it."""
+    if not augment.contrast or augment.contrast_about != "mean":
+        return tf.zeros(())
     means = []
     for part, rows, _ in mixed:
-        seen = tf.reshape(tf.reduce_sum(part, 0), [-1, 3])
-        count = tf.maximum(rows.count * tf.shape(seen)[0], 1)
-        means.append(tf.reduce_sum(seen, 0) / tf.cast(count, tf.float32))
+        one = tf.ones([1, rows.count]) / tf.cast(tf.maximum(rows.count, 1), tf.float32)
+        seen = tf.reshape(tf.matmul(one, part), [-1, 3])
+        means.append(tf.reduce_mean(seen, 0))
     return tf.reduce_sum(tf.add_n(means) * tf.constant(_GREY))
 
 

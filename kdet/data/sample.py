@@ -3,10 +3,13 @@
 The sums of `kdet.data.resample` as small dense products: neighbouring pixels of the result read
 nearly the same pixels of the image, so each strip of the result is one product. Beside a sparse
 product it takes a fifth of the time, and the product over columns can mix colours for nothing.
+What is copied, and how many operations there are, costs as much as the sums: pixels stay bytes
+until their strip is cut, and Lanczos weights are made where they are used.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -14,70 +17,124 @@ import tensorflow as tf
 from kdet.data.resample import Window, taps
 
 _STRIPS = 15  # of the result along each axis
+_WIDE = 20  # of the result's rows in a strip; a small picture needs fewer strips
 
 
 class Line(NamedTuple):
-    """How one axis of the result is made.
+    """How one axis of the result is made: s strips of i pixels, each from j pixels of the image.
 
     Attributes:
         first: () int32, the first pixel of the result that the image reaches.
-        count: () int32, how many it reaches.
-        index: (count, k) int32 pixels of the image; weight: (count, k) float32.
-        cover: (n,) float32, the share of the image in every pixel of the result.
+        count: () int32, how many it reaches; s * i may be some more.
+        base: (s,) int32, each strip's first pixel of the image; it may lie outside.
+        weight: (s, j, i) float32, 0 outside of the image.
+        cover: (s * i,) float32, the share of the image in each pixel of the result.
     """
 
     first: tf.Tensor
     count: tf.Tensor
-    index: tf.Tensor
+    base: tf.Tensor
     weight: tf.Tensor
     cover: tf.Tensor
 
 
-def taps_of(method, window: Window, count, both_shrink):
-    """`kdet.data.resample.taps` of a window.
+def lines(method, window: Window, sizes, side, both_shrink, mirrored=None, strips=_STRIPS):
+    """One axis of a view of images of several sizes: a list of `Line`.
 
     Args:
         method: one of `METHODS`, or () int32 and a tuple of methods that it chooses from.
-        count: () int32, pixels of the result.
-    """
-    if isinstance(method, str):
-        return taps(method, window.length, count, both_shrink)
-    number, names = method
-    ways = [lambda m=m: taps(m, window.length, count, both_shrink) for m in names]
-    return tf.switch_case(number, ways)
-
-
-def line(window: Window, index, weight, mirrored=False) -> Line:
-    """What `taps_of` weighs, as far as it is the image's.
-
-    Args:
+        sizes: list of () int32; in place of the window's.
+        side: () int32, pixels of the result.
+        both_shrink: () bool, see `taps`.
         mirrored: () bool.
+        strips: how many; None: as many as there are `_WIDE` pixels.
     """
-    source = index + (window.start - window.offset)
-    weight = tf.where((source >= 0) & (source < window.size), weight, 0.0)
-    count = tf.shape(index)[0]
-    order = tf.where(mirrored, tf.range(count - 1, -1, -1), tf.range(count))
-    source, weight = tf.gather(source, order), tf.gather(weight, order)
-    used = tf.reduce_any(weight != 0, 1)
-    reached = tf.reduce_sum(tf.cast(used, tf.int32))
+    windows = [window._replace(size=size) for size in sizes]
+    if method == "lanczos":
+        return [_lanczos_line(w, side, mirrored, strips) for w in windows]
+    if isinstance(method, str):
+        index, weight = taps(method, window.length, side, both_shrink)
+    else:
+        number, names = method
+        ways = [lambda m=m: taps(m, window.length, side, both_shrink) for m in names]
+        index, weight = tf.switch_case(number, ways)
+    if mirrored is not None:
+        order = tf.abs(tf.where(mirrored, side - 1, 0) - tf.range(side))
+        index, weight = tf.gather(index, order), tf.gather(weight, order)
+    index += window.start - window.offset
+    return [_line(index, weight, size, strips) for size in sizes]
+
+
+def _line(index, weight, size, strips):
+    weight = tf.where((index >= 0) & (index < size), weight, 0.0)
+    used = (tf.reduce_max(index, 1) >= 0) & (tf.reduce_min(index, 1) < size)
+    first, count, place, (strips, wide) = _places(used, strips)
+    index, weight = tf.gather(index, place), tf.gather(weight, place)
+    each = tf.shape(index)[1]
+    index = tf.reshape(index, [strips, wide * each])
+    base = tf.reduce_min(index, 1)
+    index -= base[:, None]
+    reach = tf.reduce_max(index) + 1
+    index += tf.range(strips)[:, None] * reach
+    flat = tf.reshape(index, [strips * wide, each]) * wide
+    flat = tf.reshape(flat + (tf.range(strips * wide) % wide)[:, None], [-1, 1])
+    dense = tf.scatter_nd(flat, tf.reshape(weight, [-1]), [strips * reach * wide])
+    cover = tf.reduce_sum(weight, 1)
+    return Line(first, count, base, tf.reshape(dense, [strips, reach, wide]), cover)
+
+
+def _places(used, strips):
+    """First and number of the pixels used, those of each strip in turn, strips and their width."""
+    count = tf.reduce_sum(tf.cast(used, tf.int32))
     first = tf.argmax(used, output_type=tf.int32)
-    part = slice(first, first + reached)
-    source = tf.clip_by_value(source[part], 0, window.size - 1)
-    return Line(first, reached, source, weight[part], tf.reduce_sum(weight, 1))
+    if strips is None:
+        strips = tf.maximum(-(-count // _WIDE), 1)
+    wide = tf.maximum(-(-count // strips), 1)
+    # spare places repeat the last pixel; what they give is cut off
+    place = first + tf.minimum(tf.range(strips * wide), tf.maximum(count - 1, 0))
+    return first, count, place, (strips, wide)
 
 
-def narrowed(image, rows: Line, columns: Line):
-    """The part of an image that is looked at, and the lines counted from there."""
+def _lanczos_line(window, side, mirrored, strips):
+    """With `taps`' weights, made in their place: a list of them is not needed."""
+    scale = tf.cast(window.length, tf.float64) / tf.cast(side, tf.float64)
+    pixel = tf.range(side)
+    if mirrored is not None:
+        pixel = tf.abs(tf.where(mirrored, side - 1, 0) - pixel)
+    wide = tf.maximum(scale, 1.0)
+    center, half = (tf.cast(pixel, tf.float64) + 0.5) * scale, 3 * wide
+    offset, length = window.offset - window.start, window.length
+    low, high = tf.cast(offset, tf.float64), tf.cast(offset + window.size, tf.float64)
+    used = (center + half > low) & (center - half < high)
+    first, count, place, shape = _places(used, strips)
+    center = tf.reshape(tf.gather(center, place), shape)
+    base = tf.maximum(tf.cast(tf.reduce_min(center, 1) - half, tf.int32), 0)
+    stop = tf.cast(tf.reduce_max(center, 1) + half, tf.int32) + 1
+    stop = tf.minimum(stop, length)
+    step = tf.range(tf.reduce_max(stop - base))
+    source = base[:, None] + step
+    start = tf.cast((tf.cast(base, tf.float64)[:, None] + 0.5 - center) / wide, tf.float32)
+    step = tf.cast(step, tf.float32) / tf.cast(wide, tf.float32)
+    weight = _kernel(start[:, None] + step[:, None])
+    weight *= tf.cast(source < length, tf.float32)[:, :, None]
+    image = tf.cast((source >= offset) & (source < offset + window.size), tf.float32)[:, :, None]
+    weight *= image / tf.reduce_sum(weight, 1, keepdims=True)
+    return Line(first, count, base - offset, weight, tf.reshape(tf.reduce_sum(weight, 1), [-1]))
 
-    def reach(axis, size):
-        some = axis.count > 0
-        low = tf.where(some, tf.reduce_min(axis.index), 0)
-        high = tf.where(some, tf.reduce_max(axis.index), size - 1) + 1
-        return low, high, axis._replace(index=axis.index - low)
 
-    top, bottom, rows = reach(rows, tf.shape(image)[0])
-    left, right, columns = reach(columns, tf.shape(image)[1])
-    return image[top:bottom, left:right], rows, columns
+def _kernel(x):
+    """sinc(x) sinc(x / 3) up to 3 and then 0; one sine, as sin 3a = 3 sin a - 4 sin^3 a."""
+    x = tf.maximum(tf.abs(x), 1e-4)
+    third = tf.square(tf.sin(x * (math.pi / 3)))
+    near = tf.cast(x < 3, tf.float32)
+    return near * third * (9 - 12 * third) / tf.square(x * math.pi)
+
+
+def reached(axis: Line, size):
+    """First pixel of the image that is looked at, the one after the last, the line from there."""
+    low = tf.clip_by_value(tf.reduce_min(axis.base), 0, size - 1)
+    high = tf.reduce_max(axis.base) + tf.shape(axis.weight)[1]
+    return low, tf.clip_by_value(high, low + 1, size), axis._replace(base=axis.base - low)
 
 
 def mix_rows(image, rows: Line):
@@ -89,55 +146,46 @@ def mix_rows(image, rows: Line):
         (rows.count, w * c) float32.
     """
     height, width, channels = tf.unstack(tf.shape(image))
-    flat = tf.reshape(tf.cast(image, tf.float32), [height, width * channels])
-    base, dense = _strips(rows, height)
-    parts = tf.gather(flat, base[:, None] + tf.range(tf.shape(dense)[2]))
-    return tf.reshape(tf.matmul(dense, parts), [-1, width * channels])[: rows.count]
+    source = rows.base[:, None] + tf.range(tf.shape(rows.weight)[1])
+    source = tf.clip_by_value(source, 0, height - 1)
+    parts = tf.gather(tf.reshape(image, [height, width * channels]), source)
+    mixed = tf.matmul(rows.weight, tf.cast(parts, tf.float32), transpose_a=True)
+    return tf.reshape(mixed, [-1, width * channels])[: rows.count]
 
 
-def mix_columns(mixed, columns: Line, colours):
+def mix_columns(mixed, columns: Line, colours, light=None):
     """The pass over columns, and over channels.
 
     Args:
         mixed: (n, w * 3) of `mix_rows`.
         colours: (3, 3) float32: pixel @ colours is the result's.
+        light: (s * i, 3) float32, added.
     Returns:
         (n, columns.count * 3) float32.
     """
-    base, dense = _strips(columns, tf.shape(mixed)[1] // 3)
-    _, wide, reach = tf.unstack(tf.shape(dense))
-    dense = tf.reshape(tf.transpose(dense, [0, 2, 1]), [-1, 1])
-    weight = tf.reshape(dense @ tf.reshape(colours, [1, 9]), [_STRIPS * reach, wide, 3, 3])
-    weight = tf.reshape(tf.transpose(weight, [0, 2, 1, 3]), [_STRIPS, reach * 3, wide * 3])
+    _, reach, wide = tf.unstack(tf.shape(columns.weight))
+    colours = tf.eye(wide)[:, None, :, None] * colours[:, None]  # (wide, 3, wide, 3)
+    weight = tf.reshape(columns.weight, [_STRIPS * reach, wide])
+    weight = tf.matmul(weight, tf.reshape(colours, [wide, 9 * wide]))
+    weight = tf.reshape(weight, [_STRIPS, 3 * reach, 3 * wide])
+    size = tf.shape(mixed)[1] // 3
+    low = tf.clip_by_value(columns.base, 0, size)
+    high = tf.clip_by_value(columns.base + reach, low, size)
+    skip = tf.maximum(low - columns.base, 0)
+    end = skip + high - low
+    low, high, skip, end = tf.unstack(3 * tf.stack([low, high, skip, end]), 4)
+    if light is not None:
+        light = tf.reshape(light, [_STRIPS, 3 * wide])
     strips = []
     for k in range(_STRIPS):
-        part = mixed[:, 3 * base[k] : 3 * (base[k] + reach)]
-        strips.append(tf.matmul(part, weight[k]))
+        part = tf.matmul(mixed[:, low[k] : high[k]], weight[k, skip[k] : end[k]])
+        strips.append(part if light is None else tf.nn.bias_add(part, light[k]))
     return tf.concat(strips, 1)[:, : columns.count * 3]
 
 
-def _strips(axis: Line, size):
-    """First pixel (s,) and dense weights (s, pixels of the result, pixels of the image)."""
-    wide = tf.maximum(-(-axis.count // _STRIPS), 1)
-    spare = [[0, _STRIPS * wide - axis.count], [0, 0]]
-    # spare rows repeat pixel 0 of nothing; they are taken for the strip's own first pixel below
-    index = tf.reshape(tf.pad(axis.index, spare, constant_values=-1), [_STRIPS, -1])
-    weight = tf.reshape(tf.pad(axis.weight, spare), [_STRIPS, -1])
-    there = index >= 0
-    base = tf.reduce_min(tf.where(there, index, size - 1), 1)
-    reach = tf.reduce_max(tf.where(there, index - base[:, None], 0)) + 1
-    base = tf.minimum(base, size - reach)
-    place = tf.where(there, index - base[:, None], 0)
-    each = tf.shape(axis.index)[1]
-    row = tf.repeat(tf.range(_STRIPS * wide), each)
-    flat = row * reach + tf.reshape(place, [-1])
-    dense = tf.scatter_nd(flat[:, None], tf.reshape(weight, [-1]), [_STRIPS * wide * reach])
-    return base, tf.reshape(dense, [_STRIPS, wide, reach])
-
-
-def placed(part, rows: Line, columns: Line):
-    """(rows, columns * 3) zeros with `part` where the image reaches."""
-    high, wide = tf.shape(rows.cover)[0], tf.shape(columns.cover)[0]
-    below = high - rows.first - rows.count
-    right = wide - columns.first - columns.count
-    return tf.pad(part, [[rows.first, below], [3 * columns.first, 3 * right]])
+def placed(part, rows: Line, columns: Line, side, fill=0.0):
+    """(side, side * 3) of `fill`, and `part` where the image reaches."""
+    below = side - rows.first - rows.count
+    right = side - columns.first - columns.count
+    room = [[rows.first, below], [3 * columns.first, 3 * right]]
+    return tf.pad(part, room, constant_values=fill)
