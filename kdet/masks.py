@@ -58,6 +58,32 @@ def paste_all(probabilities, boxes, size, threshold: float = 0.5) -> np.ndarray:
     return masks
 
 
+def enclosed(edges, parts, size) -> np.ndarray:
+    """What outlines enclose: for each object, the union of its parts.
+
+    Args:
+        edges: (n, E, 4) float32 x1 y1 x2 y2, pixels of the image.
+        parts: (n, E) int32, the part that each edge belongs to; -1 in unused places.
+        size: height and width of the image.
+    Returns:
+        (n, height, width) bool: whether a pixel's centre is enclosed.
+    """
+    height, width = size
+    masks = np.zeros((len(edges), height, width), bool)
+    for k, numbers in enumerate(parts):
+        for number in set(numbers.tolist()) - {-1}:
+            x1, y1, x2, y2 = np.float64(edges[k][numbers == number]).T[..., None]
+            column = np.arange(width) + 0.5
+            crossed = (np.minimum(x1, x2) <= column) & (column < np.maximum(x1, x2))
+            run = np.where(x1 == x2, 1, x2 - x1)
+            first = np.clip(np.ceil(y1 + (y2 - y1) * (column - x1) / run - 0.5), 0, height)
+            # below a crossing, inside and outside change places
+            changes = np.zeros((height + 1, width), np.int64)
+            np.add.at(changes, (first.astype(int)[crossed], np.nonzero(crossed)[1]), 1)
+            masks[k] |= np.cumsum(changes[:-1], axis=0) % 2 == 1
+    return masks
+
+
 def encode(mask) -> dict:
     """A (height, width) bool mask as COCO's compressed run lengths, JSON-ready.
 

@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "evaluate": "config data detections masks models quiet weights",
     "predict": "config data detections masks",
     "export": "config data models native",
-    "train": "config overrides ops data draw evaluate export losses models quiet weights",
+    "train": "config overrides ops data draw evaluate export losses masks models quiet weights",
     "cards": "config facts models weights",
     "facts": "",
     "cli": "cards config data draw evaluate export models predict quiet weights",

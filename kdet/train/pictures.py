@@ -1,4 +1,7 @@
-"""What a run shows: its training images with their truth, and predictions beside the truth."""
+"""What a run shows: its training images with their truth, and predictions beside the truth.
+
+Where the detector has a mask head, truth is drawn with its masks.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,13 @@ import numpy as np
 
 from kdet.config import Data, LabelMap
 from kdet.draw import contact_sheet, draw_boxes, side_by_side
+from kdet.masks import enclosed
+
+EDGES = 500  # of an outline, where truth is drawn; few objects have as many
 
 
 def training_sheet(batch: dict, data: Data, labels: LabelMap, most: int = 8):
-    """Augmented training images with their boxes, as one PIL image.
+    """Augmented training images with their boxes and masks, as one PIL image.
 
     Args:
         batch: a training batch (`kdet.data.schema`), images normalised.
@@ -17,7 +23,8 @@ def training_sheet(batch: dict, data: Data, labels: LabelMap, most: int = 8):
         labels: class names.
         most: images to show.
     """
-    names = ("image", "resized_size", "boxes", "labels", "valid")
+    names = ("image", "resized_size", "original_size", "boxes", "labels", "valid")
+    names += tuple(name for name in ("mask_edges", "mask_parts") if name in batch)
     batch = {name: np.asarray(batch[name])[:most] for name in names}
     pictures = []
     for k, image in enumerate(batch["image"]):
@@ -26,8 +33,12 @@ def training_sheet(batch: dict, data: Data, labels: LabelMap, most: int = 8):
         image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
         image = image[..., ::-1] if data.channels == "BGR" else image
         valid = batch["valid"][k]
-        boxes, classes = batch["boxes"][k][valid], batch["labels"][k][valid]
-        pictures.append(draw_boxes(image, boxes, classes, names=labels.names))
+        boxes, classes, masks = batch["boxes"][k][valid], batch["labels"][k][valid], None
+        if "mask_edges" in batch:
+            scale = np.tile((batch["resized_size"][k] / batch["original_size"][k])[::-1], 2)
+            outlines = batch["mask_edges"][k][valid] * scale, batch["mask_parts"][k][valid]
+            masks = enclosed(*outlines, image.shape[:2])
+        pictures.append(draw_boxes(image, boxes, classes, names=labels.names, masks=masks))
     return contact_sheet(pictures)
 
 
@@ -40,14 +51,17 @@ def prediction_sheet(detector, records, most: int = 4, threshold: float = 0.4):
         most: images to show.
         threshold: lowest score drawn.
     """
-    from kdet.data.decode import decode
-
     rows = []
     for number in range(min(most, len(records))):
-        example = {k: np.asarray(v) for k, v in decode(records.read(number)).items()}
+        example = _example(records.read(number), getattr(detector.config, "mask", False))
         found = detector.detect([example["image"]], threshold)[0]
+        masks = example.get("masks")
         truth = draw_boxes(
-            example["image"], example["boxes"], example["labels"], names=records.labels.names
+            example["image"],
+            example["boxes"],
+            example["labels"],
+            names=records.labels.names,
+            masks=masks,
         )
         predicted = draw_boxes(
             example["image"],
@@ -59,3 +73,19 @@ def prediction_sheet(detector, records, most: int = 4, threshold: float = 0.4):
         )
         rows.append(side_by_side(truth, predicted))
     return contact_sheet(rows, columns=2, cell=960)
+
+
+def _example(payload, masks):
+    """A record as an example of arrays, with "masks" (n, H, W) where asked for and there."""
+    from kdet.data.decode import MASKS, decode, parse
+
+    edges = 0
+    if masks:
+        stored = parse(payload, MASKS)
+        drawn = np.asarray(stored["polygon/parts"] + stored["rle/runs"])
+        edges = EDGES if len(drawn) and drawn.all() else 0
+    example = {k: np.asarray(v) for k, v in decode(payload, edges).items()}
+    if edges:
+        outlines = example["mask_edges"], example["mask_parts"]
+        example["masks"] = enclosed(*outlines, example["image"].shape[:2])
+    return example
