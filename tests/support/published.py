@@ -4,6 +4,8 @@ import zlib
 
 import numpy as np
 
+from kdet.weights import paddle
+
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 NORM = ("scale", "offset", "mean", "variance")
 
@@ -24,6 +26,14 @@ def values(name, shape):
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     base = 1.0 if name.endswith(("scale", "variance", ".var")) else 0.0
     return np.resize((base + 0.01 * rng.standard_normal(997)).astype("float32"), shape)
+
+
+def write(folder, row, more=(), **changed):
+    """Writes the row's checkpoint, with `more` names and shapes, and `changed` names and arrays."""
+    shapes = {**tensors(row), **dict(more)}
+    arrays = {name: values(name, shape) for name, shape in shapes.items()}
+    paddle.write(folder, {**arrays, **changed}.items())
+    return folder
 
 
 def _conv_norm(conv, norm, shape, kinds=NORM):

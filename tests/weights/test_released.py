@@ -1,6 +1,8 @@
 """The published weights by name, from a server on this machine."""
 
 import json
+import subprocess
+import sys
 import tarfile
 
 import numpy as np
@@ -64,6 +66,41 @@ def test_by_name(there, home, monkeypatch):
     assert models.load(ROW).labels.names[0] == "aeroplane"
     models.load(kept)
     assert len(there.seen) == 1
+
+
+def test_two_processes_convert_at_once(there, home):
+    """Both say what they loaded; what is kept is whole."""
+    code = (
+        "from kdet import models; import zlib\n"
+        f"d = models.load({ROW!r})\n"
+        "print(sum(zlib.crc32(v.numpy().tobytes()) for v in d.network.variables))"
+    )
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True)
+        for _ in range(2)
+    ]
+    said = [job.communicate(timeout=200) for job in jobs]
+    sums = {out for out, _ in said}
+    assert len(sums) == 1 and sums.pop().strip().isdigit(), said
+    (kept,) = (home.parent / "converted").iterdir()
+    models.load(kept)
+    assert len(there.seen) == 1
+
+
+def test_without_room_for_the_converted_form(there, home, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zoo, "write_archive", full)
+    assert models.load(ROW).labels.names[0] == "aeroplane"
+    assert not list((home.parent / "converted").iterdir())
+
+
+def test_a_mirror_by_argument(there, home, tmp_path, monkeypatch):
+    monkeypatch.setenv("KDET_MIRROR", "http://gone.invalid")
+    (tmp_path / f"{ROW}.tar").write_bytes(there.files[f"{ROW}.tar"])
+    assert models.load(ROW, mirror=tmp_path).labels.names[0] == "aeroplane"
+    assert not there.seen
 
 
 def test_other_classes_and_settings(there, capsys):
