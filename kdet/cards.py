@@ -8,6 +8,17 @@ from kdet.config import SSD, Recipe
 from kdet.facts import FACTS
 from kdet.weights.sources import LICENCE, backbone, released
 
+# what other tables say of a row
+SLIPS = {
+    "faster_rcnn_r101_vd_fpn_2x": "the 2019 table links the file of the row without vd, a slip; "
+    "later tables link this one, and give 40.8",
+    **{
+        f"{family}_rcnn_se154_vd_fpn_s1x": "early configurations name the backbone's file "
+        "SE154_vd_pretrained.tar"
+        for family in ("faster", "mask")
+    },
+}
+
 PAGE = """# The zoo
 
 Made by `kdet zoo --cards`; a test compares. Reference numbers are the published ones (COCO val2017
@@ -17,9 +28,16 @@ multiplications in all convolutions and matrix products for one image at that si
 proposals in two-stage rows and 100 masks; resampling, norms, decoding and suppression are not
 counted.
 
-Every "evaluate" line fetches the published weights on first use; see
-[the guide](guide.md#published-weights) for mirrors and machines without network. The addresses are
-the reference's own and were not reachable where kdet is tested.
+Every "evaluate" line fetches the published weights on first use (`--weights` takes others), and
+prints what it should reproduce under the name given there; with a mask head and data that has
+outlines, one call judges boxes and masks. See [the guide](guide.md#published-weights) for mirrors
+and for work without network. The addresses are the reference's own and were not reachable where
+kdet is tested. `records` is the validation set, converted once by one of
+
+    python tfrecords_tools/from_coco.py --annotations coco/annotations/instances_val2017.json \\
+        --images coco/val2017 --out records/val
+    python tfrecords_tools/from_voc.py --devkit VOCdevkit/VOC2007 \\
+        --list VOCdevkit/VOC2007/ImageSets/Main/test.txt --out records/val
 
 """
 
@@ -37,28 +55,47 @@ def card(recipe: Recipe) -> str:
     name, model = recipe.name, recipe.model
     tensors, parameters, gflops = FACTS[name]
     published = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in recipe.reference.items())
-    side = f"{recipe.data.short_side} x {recipe.data.short_side}"
+    side = ", ".join(f"{side} x {side}" for side in sides(recipe) or [recipe.data.short_side])
     if recipe.data.resize == "scale":
         side = f"short side {recipe.data.short_side}, long side up to {recipe.data.long_side}"
     size = "x".join(map(str, canvas(recipe)))
+    megabytes = f"{parameters * 4 / 1e6:.0f} MB"
     rows = {
         "reference": published,
         "input": side,
-        "parameters": f"{parameters / 1e6:.2f} M in {tensors} tensors",
+        "parameters": f"{parameters / 1e6:.2f} M in {tensors} tensors, {megabytes}",
         "GFLOPs": f"{gflops:.1f} at {size}",
         "weights": f"{released(name)}, published with {LICENCE}",
         "starts from": backbone(model),
-        "evaluate": f"`{command(recipe)}`",
+        "evaluate": f"`{command(recipe)}`: {', '.join(printed(recipe))}",
+        "detect": f"`kdet detect {name} image.jpg`",
         "train": f"`python recipes/{name}.py --data records`",
     }
+    if name in SLIPS:
+        rows["note"] = SLIPS[name]
     lines = "".join(f"| {key} | {value} |\n" for key, value in rows.items())
     return f"## {name}\n\n| | |\n|---|---|\n{lines}"
 
 
+def sides(recipe: Recipe) -> list[int]:
+    """The sides at which one set of weights was judged, largest first; empty where only one was."""
+    more = [int(key.rpartition("_")[2]) for key in recipe.reference if key[-1].isdigit()]
+    return [recipe.data.short_side, *more] if more else []
+
+
 def command(recipe: Recipe) -> str:
-    """What would reproduce the first published number, given the validation set as records."""
-    metric = " --metric voc" if isinstance(recipe.model, SSD) else ""
-    return f"python -m kdet.evaluate {recipe.name} --data records{metric}"
+    """What would reproduce the published numbers, given the validation set as records."""
+    more = " --metric voc" if isinstance(recipe.model, SSD) else ""
+    if sides(recipe):
+        more += f" --sides {','.join(map(str, sides(recipe)))}"
+    return f"python -m kdet.evaluate {recipe.name} --data records{more}"
+
+
+def printed(recipe: Recipe) -> list[str]:
+    """What `command` calls the published numbers."""
+    if isinstance(recipe.model, SSD):
+        return ["mAP_11point"]
+    return ["AP", "mask_AP"] if "mask_ap" in recipe.reference else ["AP"]
 
 
 def text(recipe: Recipe) -> str:

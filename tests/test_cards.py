@@ -23,6 +23,26 @@ def test_every_row_has_its_facts():
         assert same.setdefault(models.recipe(name).model, facts) == facts, name
 
 
+def test_every_card_says_everything():
+    wanted = "reference input parameters GFLOPs weights starts evaluate detect train".split()
+    for name in models.names():
+        recipe = models.recipe(name)
+        text = cards.text(recipe)
+        assert [line.split()[0] for line in text.splitlines()[1:]][: len(wanted)] == wanted
+        assert "Apache-2.0" in text and f"/{name}.tar" in text
+        assert ("mask_AP" in text) == ("mask_ap" in recipe.reference)
+
+
+def test_evaluate_takes_what_the_cards_say():
+    from kdet.evaluate.__main__ import _parser
+
+    for name in models.names():
+        said = cards.command(models.recipe(name)).split()
+        assert said[:3] == ["python", "-m", "kdet.evaluate"]
+        flags = _parser().parse_intermixed_args(said[3:])
+        assert flags.run == name and flags.weights == "released" and flags.data == "records"
+
+
 def test_counting_by_hand():
     image = keras.Input((None, None, 3))
     x = keras.layers.Conv2D(8, 3, strides=2, padding="same")(image)  # 4x6 outputs
@@ -52,12 +72,16 @@ def test_the_command(capsys):
     for words in (
         "box ap 40.6", "60.77 M in 348 tensors", "/faster_rcnn_r101_vd_fpn_2x.tar",
         "ResNet101_vd_pretrained.tar", "Apache-2.0", "at 800x1344",
-        "python -m kdet.evaluate faster_rcnn_r101_vd_fpn_2x --data records\n",
+        "python -m kdet.evaluate faster_rcnn_r101_vd_fpn_2x --data records: AP\n", "243 MB",
+        "links the file of the row without vd", "kdet detect faster_rcnn_r101_vd_fpn_2x image.jpg",
     ):  # fmt: skip
         assert words in said
     assert cli.main(["zoo", "faster_rcnn_r101_vd"]) == 1
     assert "did you mean" in capsys.readouterr().err
     assert cli.main(["zoo", "ssd_mobilenet_v1_voc"]) == 0
-    assert "--metric voc" in capsys.readouterr().out
+    assert "--data records --metric voc: mAP_11point\n" in capsys.readouterr().out
+    assert cli.main(["zoo", "yolov3_r34"]) == 0
+    said = capsys.readouterr().out
+    assert "608 x 608, 416 x 416, 320 x 320" in said and "--sides 608,416,320: AP" in said
     with pytest.raises(ConfigError):
         cards.text(models.recipe("nothing"))
