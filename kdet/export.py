@@ -67,7 +67,9 @@ class Service(tf.Module):
         self.model = detector.model
         self._data = detector.data
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, "image")])
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, "image")], autograph=False
+    )
     def serve(self, image):
         """Images of one size."""
         signature = {
@@ -80,7 +82,9 @@ class Service(tf.Module):
         )
         return self._outputs(self.model(inputs, training=False))
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")])
+    @tf.function(
+        input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")], autograph=False
+    )
     def serve_bytes(self, image_bytes):
         """Encoded images, each on its own canvas."""
         outputs = {name: x for name, x in self.model.output.items() if name != "valid"}
