@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from kdet.config import Data
 from kdet.data import sample
+from kdet.data.decode import chosen, decode_part
 from kdet.data.geometry import draw_view, view_boxes
 from kdet.data.transforms import scale_boxes
 
@@ -24,7 +25,9 @@ _FROM_YIQ = ((1.0, 0.956, 0.621), (1.0, -0.272, -0.647), (1.0, -1.107, 1.705))
 
 
 def augmented(data: Data, side):
-    """Example with a uint8 image -> augmented, resized to `side`, normalised; boxes go with it.
+    """Example -> augmented, resized to `side`, normalised; boxes go with it.
+
+    Its image is uint8, or "encoded" (`decode`'s `pixels=False`): then what is seen is decoded.
 
     Where the example has "partner" (an example too), the two are mixed and "scores", (n,) float32,
     say how much of its image each box belongs to. Crowds are left out.
@@ -40,7 +43,7 @@ def augmented(data: Data, side):
         share = _share(data, example)
         shares = [share, 1 - share][: len(examples)]
         truth = _truth(examples, shares)
-        sizes = [tf.shape(e["image"])[:2] for e in examples]
+        sizes = [_size(e) for e in examples]
         size = tf.reduce_max(tf.stack(sizes), 0)
         seed = example["seed"]
         view = draw_view(size, truth["boxes"], data.augment, data.flip, _fold(seed, _VIEW))
@@ -49,8 +52,10 @@ def augmented(data: Data, side):
         far = tf.cast(side, tf.float32)
         scale = far / tf.cast(tf.stack([view.rows.length, view.columns.length]), tf.float32)
         boxes = tf.minimum(scale_boxes(boxes, scale, data.corners), far)
-        truth = {name: value[keep] for name, value in {**truth, "boxes": boxes}.items()}
-        return {**example, **truth, "image": image, "resized_size": tf.stack([far, far])}
+        truth = chosen({**truth, "boxes": boxes}, keep)
+        crowd = tf.zeros_like(truth["labels"], tf.bool)
+        resized = tf.stack([far, far])
+        return {**example, **truth, "crowd": crowd, "image": image, "resized_size": resized}
 
     return apply
 
@@ -59,7 +64,7 @@ def partner(augment, read, records: int, number, seen, seed) -> dict:
     """What mixup adds to an example: "partner", another record, until `augment.mixup_images`.
 
     Args:
-        read: record number -> example.
+        read: record number -> example, encoded.
         records: how many there are; a single one has no partner.
         number: () int64, the example's own number.
         seen: () int64, training images before this step.
@@ -71,9 +76,11 @@ def partner(augment, read, records: int, number, seen, seed) -> dict:
     if not augment.mixup_images:
         return {"partner": read(other)}
     mixes = seen < augment.mixup_images
-    # the images themselves are exchanged for nothing, which costs nothing to mix
-    empty = {"image": tf.zeros((1, 1, 3), tf.uint8), "boxes": tf.zeros((0, 4))}
+    # the images themselves are exchanged for a black point, which costs nothing to mix
+    point = tf.io.encode_png(tf.zeros((1, 1, 3), tf.uint8))
+    empty = {"encoded": point, "original_size": tf.ones(2, tf.int32), "boxes": tf.zeros((0, 4))}
     empty |= {"labels": tf.zeros(0, tf.int32), "crowd": tf.zeros(0, tf.bool)}
+    empty |= {"image_id": tf.zeros((), tf.int64)}
 
     def found():
         example = read(other)
@@ -98,17 +105,31 @@ def _share(data, example):
     return tf.where(mixes, first / (first + second), 1.0)
 
 
+def _size(example):
+    """(2,) int32; recorded, where nothing is decoded yet."""
+    return example["original_size"] if "encoded" in example else tf.shape(example["image"])[:2]
+
+
+def _part(example, size, top, left, height, width):
+    """Pixels (h, w, 3) uint8 of at least this part, and where they begin."""
+    if "encoded" not in example:
+        return example["image"][top : top + height, left : left + width], top, left
+    who = tf.strings.as_string(example["image_id"])
+    return decode_part(example["encoded"], tf.stack(size), who, top, left, height, width)
+
+
 def _truth(examples, shares):
-    found = {"boxes": [], "labels": [], "scores": []}
+    found = []
     for example, share in zip(examples, shares):
-        keep = ~example["crowd"] & (share > 0)
-        found["boxes"].append(example["boxes"][keep])
-        found["labels"].append(example["labels"][keep])
-        found["scores"].append(tf.zeros_like(found["labels"][-1], tf.float32) + share)
-    truth = {name: tf.concat(values, 0) for name, values in found.items()}
-    if len(examples) == 1:
-        del truth["scores"]
-    return {**truth, "crowd": tf.zeros_like(truth["labels"], tf.bool)}
+        keep = ~example["crowd"]
+        truth = {name: example[name] for name in ("boxes", "labels")}
+        if len(examples) > 1:
+            keep &= share > 0
+            truth["scores"] = tf.zeros_like(truth["labels"], tf.float32) + share
+        found.append(chosen(truth, keep))
+    if len(found) == 1:
+        return found[0]
+    return {name: tf.concat([f[name] for f in found], 0) for name in found[0]}
 
 
 def _image(data, examples, sizes, shares, view, side, seed):
@@ -127,10 +148,12 @@ def _image(data, examples, sizes, shares, view, side, seed):
     across = sample.lines(method, view.columns, wide, side, shrink, view.mirrored)
     mixed = []
     for example, size, share, rows, columns in zip(examples, own, shares, down, across):
-        top, bottom, rows = sample.reached(rows, size[0])
-        left, right, columns = sample.reached(columns, size[1])
+        top, bottom = sample.reached(rows, size[0])
+        left, right = sample.reached(columns, size[1])
         rows = rows._replace(weight=rows.weight * share) if len(examples) > 1 else rows
-        image = example["image"][top:bottom, left:right]
+        image, top, left = _part(example, size, top, left, bottom - top, right - left)
+        rows = rows._replace(base=rows.base - top)
+        columns = columns._replace(base=columns.base - left)
         mixed.append((sample.mix_rows(image, rows), rows, columns))
     colours, light = draw_colours(data.augment, _grey(data.augment, mixed), _fold(seed, _COLOUR))
     colours = tf.gather(colours, order, axis=1) * scale
@@ -191,10 +214,11 @@ def _grey(augment, mixed):
     if not augment.contrast or augment.contrast_about != "mean":
         return tf.zeros(())
     means = []
-    for part, rows, _ in mixed:
+    for part, rows, columns in mixed:
         one = tf.ones([1, rows.count]) / tf.cast(tf.maximum(rows.count, 1), tf.float32)
         seen = tf.reshape(tf.matmul(one, part), [-1, 3])
-        means.append(tf.reduce_mean(seen, 0))
+        left, right = sample.reached(columns, tf.shape(seen)[0])
+        means.append(tf.reduce_mean(seen[left:right], 0))
     return tf.reduce_sum(tf.add_n(means) * tf.constant(_GREY))
 
 

@@ -23,6 +23,7 @@ OBJECTS = {
     "object/crowd": _NUMBERS,
     "object/difficult": _NUMBERS,
 }
+_BESIDE = 2  # pixels
 MASKS = {
     **{name: _NUMBERS for name in ("polygon/parts", "polygon/sizes", "rle/runs", "rle/lengths")},
     "polygon/points": tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True),
@@ -56,7 +57,47 @@ def decode_image(encoded):
     return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
 
 
-def decode(payload, max_edges: int = 0) -> dict:
+def decode_part(encoded, size, who, top, left, height, width):
+    """A part of an image, without decoding what lies below it or beside it.
+
+    Args:
+        encoded: () string, JPEG or PNG; of a PNG all is decoded.
+        size: (2,) int32 h, w, as recorded; another one is an error.
+        who: () string, whose image it is, for the error.
+        top, left, height, width: () int32 pixels, inside of the image.
+    Returns:
+        (height + a, width + b, 3) uint8 and its first row and column, () int32. The part is up to
+        two pixels larger on every side: colour is stored coarser than light, and what is beside
+        the cut decides the pixels next to it.
+    Raises:
+        tf.errors.InvalidArgumentError: not an image, or of another size.
+    """
+    low = tf.maximum(tf.stack([top, left]) - _BESIDE, 0)
+    high = tf.minimum(tf.stack([top + height, left + width]) + _BESIDE, size)
+    window = tf.concat([low, high - low], 0)
+
+    def jpeg():
+        with tf.control_dependencies([_same_size(size, tf.image.extract_jpeg_shape(encoded), who)]):
+            return tf.io.decode_and_crop_jpeg(
+                encoded, tf.identity(window), channels=3, dct_method="INTEGER_ACCURATE"
+            )
+
+    def other():
+        image = decode_image(encoded)
+        with tf.control_dependencies([_same_size(size, tf.shape(image), who)]):
+            return tf.slice(
+                image, tf.pad(low, [[0, 1]]), tf.pad(high - low, [[0, 1]], constant_values=3)
+            )
+
+    return tf.cond(tf.io.is_jpeg(encoded), jpeg, other), low[0], low[1]
+
+
+def _same_size(stored, found, who):
+    said = tf.strings.join(["image ", who, " is not of its recorded size"])
+    return tf.debugging.Assert(tf.reduce_all(stored == found[:2]), [said])
+
+
+def decode(payload, max_edges: int = 0, pixels: bool = True) -> dict:
     """One record as an example; see `kdet.data.schema` for keys, shapes and dtypes.
 
     Objects of which less than a pixel in width or height lies inside the image are left out.
@@ -64,19 +105,21 @@ def decode(payload, max_edges: int = 0) -> dict:
     Args:
         payload: () string, from `Records.read`.
         max_edges: edges per object's outline (`kdet.data.outlines`); 0 leaves masks out.
+        pixels: whether to decode the image. If not, "encoded" () string is in its place, for
+            `decode_part`, and its size is not checked.
     Raises:
         tf.errors.InvalidArgumentError: not a record, an image that cannot be decoded, or, where
             masks are asked for, an object (no crowd) without one.
     """
     values = parse(payload, {**IMAGE, **OBJECTS, **(MASKS if max_edges else {})})
     height, width = values["image/height"], values["image/width"]
-    image = decode_image(values["image/encoded"])
-    stored, found = tf.stack([height, width]), tf.shape(image, tf.int64)[:2]
+    stored = tf.cast(tf.stack([height, width]), tf.int32)
     who = tf.strings.as_string(values["image/id"])
-    said = tf.strings.join(["image ", who, " is not of its recorded size"])
-    same = tf.debugging.Assert(tf.reduce_all(stored == found), [said])
-    with tf.control_dependencies([same]):
-        image = tf.identity(image)
+    image = {"encoded": values["image/encoded"]}
+    if pixels:
+        found = decode_image(values["image/encoded"])
+        with tf.control_dependencies([_same_size(stored, tf.shape(found), who)]):
+            image = {"image": tf.identity(found)}
     boxes, keep = clipped(values["object/bbox"], height, width)
     crowd, masks = values["object/crowd"] > 0, {}
     if max_edges:
@@ -85,16 +128,21 @@ def decode(payload, max_edges: int = 0) -> dict:
         said = tf.strings.join(["image ", who, " has objects without masks"])
         with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(drawn), [said])]):
             masks = {"mask_edges": edges[keep], "mask_parts": parts[keep]}
+    truth = {"boxes": boxes, "labels": tf.cast(values["object/label"], tf.int32)}
+    truth |= {"crowd": crowd, "difficult": values["object/difficult"] > 0}
     return {
         **masks,
-        "image": image,
+        **image,
         "image_id": values["image/id"],
-        "original_size": tf.cast(stored, tf.int32),
-        "boxes": boxes[keep],
-        "labels": tf.cast(values["object/label"], tf.int32)[keep],
-        "crowd": crowd[keep],
-        "difficult": (values["object/difficult"] > 0)[keep],
+        "original_size": stored,
+        **chosen(truth, keep),
     }
+
+
+def chosen(truth: dict, keep) -> dict:
+    """The objects of which `keep`, (n,) bool, is true; one search for all of their values."""
+    index = tf.where(keep)[:, 0]
+    return {name: tf.gather(value, index) for name, value in truth.items()}
 
 
 def clipped(bbox, height, width):

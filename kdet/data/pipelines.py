@@ -55,7 +55,7 @@ def train_batches(
     flip, pad_truth = transforms.flip(data.flip), transforms.pad_truth(data.max_boxes)
 
     def read(number):
-        return decode(records.read(number), data.max_edges)
+        return decode(records.read(number), data.max_edges, not changes)
 
     def one(k):
         step, position = k // share, k % share
