@@ -88,6 +88,23 @@ def test_what_is_no_image_is_an_error(detector, tmp_path):
         assert said in str(error.value)
 
 
+def same_but_for_ties(found, expected):
+    """Whether every detection is there once; neighbours of one score may have changed places."""
+    free = list(range(len(expected)))
+    for label, score, box in zip(found["labels"], found["scores"], found["boxes"]):
+        near = [
+            k
+            for k in free
+            if expected.labels[k] == label
+            and abs(expected.scores[k] - score) < 1e-4
+            and np.abs(expected.boxes[k] - box).max() < 1e-2
+        ]
+        if not near:
+            return False
+        free.remove(near[0])
+    return not free
+
+
 def test_saved_model_equals_the_detector_without_kdet(detector, pictures, tmp_path):
     folder = export(detector, tmp_path / "saved_model")
     expected = detector.detect(pictures, threshold=0.0)
@@ -115,8 +132,7 @@ def test_saved_model_equals_the_detector_without_kdet(detector, pictures, tmp_pa
         assert found["num_detections"].tolist() == [100] * len(wanted)
         for row, one in enumerate(wanted):
             np.testing.assert_allclose(found["scores"][row], one.scores, atol=1e-4)
-            np.testing.assert_array_equal(found["labels"][row], one.labels)
-            np.testing.assert_allclose(found["boxes"][row], one.boxes, atol=1e-2)
+            assert same_but_for_ties({k: v[row] for k, v in found.items()}, one)
     labels = json.loads((folder / "assets" / "labels.json").read_text())
     assert labels == {"names": ["ant", "bee", "cow"], "ids": [1, 5, 9]}
     assert not list(tmp_path.glob(".saved_model*"))
