@@ -132,20 +132,27 @@ class _Bounded:
         return self.file.tell()
 
 
-def _run(file, path):
-    stack, marks, memo = [], [], {}
+class _Stack(list):
+    """What the machine works on; nothing below the last mark can be popped."""
 
-    def popped():
-        if len(stack) <= (marks[-1] if marks else 0):
+    def __init__(self):
+        super().__init__()
+        self.marks = []
+
+    def popped(self):
+        if len(self) <= (self.marks[-1] if self.marks else 0):
             raise ValueError("its stack is empty")
-        return stack.pop()
+        return self.pop()
 
-    def to_mark():
-        at = marks.pop()
-        items = stack[at:]
-        del stack[at:]
+    def to_mark(self):
+        at = self.marks.pop()
+        items = self[at:]
+        del self[at:]
         return items
 
+
+def _run(file, path):
+    stack, memo = _Stack(), {}
     for opcode, argument, start in pickletools.genops(file):
         code = opcode.name
         if code in SCALARS:
@@ -157,43 +164,50 @@ def _run(file, path):
         elif code in ("PROTO", "FRAME"):
             continue
         elif code == "MARK":
-            marks.append(len(stack))
+            stack.marks.append(len(stack))
         elif code in ("MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"):
             memo[len(memo) if code == "MEMOIZE" else int(argument)] = stack[-1]
         elif code in ("BINGET", "LONG_BINGET", "GET"):
             stack.append(memo[int(argument)])
-        elif code == "TUPLE":
-            stack.append(tuple(to_mark()))
-        elif code in ("TUPLE1", "TUPLE2", "TUPLE3"):
-            stack.append(tuple([popped() for _ in range(int(code[-1]))][::-1]))
         elif code == "GLOBAL":
             stack.append(_known(*argument.split(" ", 1), path))
         elif code == "STACK_GLOBAL":
-            name, module = popped(), popped()
+            name, module = stack.popped(), stack.popped()
             stack.append(_known(module, name, path))
-        elif code in ("REDUCE", "NEWOBJ"):
-            arguments, function = popped(), popped()
-            # a name is a pair of texts; a nest of tuples would take forever to compare
-            if not isinstance(function, Name) or not isinstance(arguments, tuple):
-                raise ValueError("it calls what is no function")
-            stack.append({} if function == ORDERED else Call(function, arguments))
-        elif code == "BUILD":
-            state = popped()
-            stack[-1].state = state
-        elif code in ("SETITEM", "SETITEMS"):
-            value = [popped()] if code == "SETITEM" else None
-            items = [popped(), *value] if value else to_mark()
-            if not all(isinstance(key, str) for key in items[::2]) or len(items) % 2:
-                raise ValueError("a dict in it has keys that are no text")
-            stack[-1].update(zip(items[::2], items[1::2]))
-        elif code in ("APPEND", "APPENDS"):
-            items = [popped()] if code == "APPEND" else to_mark()
-            stack[-1].extend(items)
         elif code == "STOP":
-            return popped()
-        else:
+            return stack.popped()
+        elif not _combined(code, stack):
             raise ArchiveError(f"{path}: refused: no dict of arrays needs {code}")
     raise ValueError("it ends early")
+
+
+def _combined(code, stack):
+    """Runs an opcode that makes one thing of several; False for an unknown one."""
+    if code == "TUPLE":
+        stack.append(tuple(stack.to_mark()))
+    elif code in ("TUPLE1", "TUPLE2", "TUPLE3"):
+        stack.append(tuple([stack.popped() for _ in range(int(code[-1]))][::-1]))
+    elif code in ("REDUCE", "NEWOBJ"):
+        arguments, function = stack.popped(), stack.popped()
+        # a name is a pair of texts; a nest of tuples would take forever to compare
+        if not isinstance(function, Name) or not isinstance(arguments, tuple):
+            raise ValueError("it calls what is no function")
+        stack.append({} if function == ORDERED else Call(function, arguments))
+    elif code == "BUILD":
+        state = stack.popped()
+        stack[-1].state = state
+    elif code in ("SETITEM", "SETITEMS"):
+        value = [stack.popped()] if code == "SETITEM" else None
+        items = [stack.popped(), *value] if value else stack.to_mark()
+        if not all(isinstance(key, str) for key in items[::2]) or len(items) % 2:
+            raise ValueError("a dict in it has keys that are no text")
+        stack[-1].update(zip(items[::2], items[1::2]))
+    elif code in ("APPEND", "APPENDS"):
+        items = [stack.popped()] if code == "APPEND" else stack.to_mark()
+        stack[-1].extend(items)
+    else:
+        return False
+    return True
 
 
 def _kept(code, argument, start, end):

@@ -58,9 +58,7 @@ def read_header(stream, available: int, where: str) -> Header:
 
     def take(count, what):
         nonlocal taken
-        if not 0 <= count <= available - taken:
-            raise ArchiveError(f"{where}: the file ends within {what}")
-        data = stream.read(count)
+        data = stream.read(count) if 0 <= count <= available - taken else b""
         if len(data) != count:
             raise ArchiveError(f"{where}: the file ends within {what}")
         taken += count
