@@ -120,12 +120,11 @@ def multiclass(
     """
     if scores.shape[1] is None or scores.shape[1] > pairs:
         # the boxes of the best pairs are among the best boxes by their best class
-        value, index = select.top(ops.max(scores, axis=-1), pairs)
+        most = pairs if scores.shape[1] else ops.minimum(pairs, ops.shape(scores)[1])
+        _, index = ops.top_k(ops.max(scores, axis=-1), most)
         boxes, scores = select.rows(boxes, index), select.rows(scores, index)
-        # where there are fewer boxes than that, `top` repeats the first one
-        scores = ops.where(value[..., None] > float("-inf"), scores, 0.0)
     classes = scores.shape[2]
-    flat = ops.reshape(scores, (-1, scores.shape[1] * classes))
+    flat = ops.reshape(scores, (-1, ops.shape(scores)[1] * classes))
 
     def attempt(count):
         """Detections from the `count` best pairs, and whether more pairs could change them."""
@@ -144,7 +143,7 @@ def multiclass(
         return survivors(near, scores, labels, index, taken), more
 
     quick = QUICK * keep
-    if quick >= min(pairs, flat.shape[1]):
+    if quick >= min(pairs, flat.shape[1] or pairs):
         return attempt(pairs)[0]
     found, more = attempt(quick)
     return ops.cond(more, lambda: attempt(pairs)[0], lambda: found)
