@@ -5,52 +5,23 @@ Boxes are xyxy, pixels, half-open; a label always has the same colour, whatever 
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
-from PIL import Image, ImageColor, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-# The seven coloured entries of Okabe and Ito's palette stay apart under every common colour
-# blindness. Labels from 7 on walk the hue circle by the golden angle.
-PALETTE = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#d55e00", "#cc79a7", "#0072b2")
-OKLAB_TO_CONE = (
-    (1, 0.3963377774, 0.2158037573),
-    (1, -0.1055613458, -0.0638541728),
-    (1, -0.0894841775, -1.2914855480),
-)
-CONE_TO_RGB = (
-    (4.0767416621, -3.3077115913, 0.2309699292),
-    (-1.2684380046, 2.6097574011, -0.3413193965),
-    (-0.0041960863, -0.7034186147, 1.7076147010),
-)
-GOLDEN_ANGLE = 180 * (3 - math.sqrt(5))
-FIRST_HUE = 105  # degrees; keeps the first of them off the palette
+from kdet.palette import colour
+
 SMALL = 256  # images up to this side are enlarged, so that their tags can be read
 ENLARGED = 640
 INK, PAPER, MARGIN = (17, 17, 17), (255, 255, 255), 12
 
 
-@functools.lru_cache(maxsize=4096)
-def colour(label: int) -> tuple[int, int, int]:
-    """RGB 0..255 of a label; the same for every image and every run."""
-    if label < len(PALETTE):
-        return ImageColor.getrgb(PALETTE[label])
-    lightness = (0.72, 0.56, 0.84)[label % 3]  # neighbours differ in lightness, not hue alone
-    hue = math.radians(GOLDEN_ANGLE * label + FIRST_HUE)
-    return _from_oklab(lightness, 0.13 * math.cos(hue), 0.13 * math.sin(hue))
-
-
-def _from_oklab(lightness, a, b):
-    """sRGB 0..255 of an OKLab colour (Ottosson 2020), out-of-gamut channels clipped."""
-    cone = np.array(OKLAB_TO_CONE) @ [lightness, a, b]
-    linear = np.clip(np.array(CONE_TO_RGB) @ cone**3, 0, 1)
-    srgb = np.where(linear < 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return tuple(int(c) for c in np.round(255 * srgb))
-
-
 def draw_boxes(image, boxes, labels=None, scores=None, names=None, masks=None) -> Image.Image:
     """The image with boxes, masks and one tag per box.
+
+    Tags are left out where they would hide more than the boxes show: where together they cover more
+    than the boxes do and more than a tenth of the picture.
 
     Args:
         image: (H, W, 3) uint8 RGB, or a PIL image. It is not changed. Up to 256 pixels a side, the
@@ -82,11 +53,14 @@ def draw_boxes(image, boxes, labels=None, scores=None, names=None, masks=None) -
         _blend_mask(canvas, masks[i], factor, colours[i], thickness)
     for i in order:
         _outline(canvas, boxes[i], colours[i], thickness)
+    texts = {i: _tag_text(i, labels, scores, names) for i in order[::-1]}
+    texts = {i: text for i, text in texts.items() if text and _visible(boxes[i], width, height)}
+    hidden = sum(math.prod(_tag_size(text, font)) for text in texts.values())
+    if hidden > max(0.1 * height * width, _shown_area(boxes, width, height)):
+        texts = {}
     taken = []
-    for i in order[::-1]:  # the best box chooses its place first
-        text = _tag_text(i, labels, scores, names)
-        if text and _visible(boxes[i], width, height):
-            taken.append(_tag(canvas, boxes[i], text, colours[i], font, thickness, taken))
+    for i, text in texts.items():  # the best box chooses its place first
+        taken.append(_tag(canvas, boxes[i], text, colours[i], font, thickness, taken))
     return Image.fromarray(canvas)
 
 
@@ -187,11 +161,24 @@ def _blend_mask(canvas, mask, factor, ink, thickness):
     _blend(canvas, region, np.maximum(0.4 * soft, 0.9 * rim), ink)
 
 
+def _shown_area(boxes, width, height):
+    sides = np.clip(boxes[:, 2:], 0, (width, height)) - np.clip(boxes[:, :2], 0, (width, height))
+    return np.maximum(sides, 0).prod(axis=1).sum()
+
+
+def _padding(font):
+    return max(3, round(font.size / 4))
+
+
+def _tag_size(text, font):
+    pad = _padding(font)
+    return math.ceil(font.getlength(text)) + 2 * pad, sum(font.getmetrics()) + pad // 2
+
+
 def _tag(canvas, box, text, ink, font, thickness, taken):
     """Draws one tag near the box, inside the image, off other tags if it can; returns its place."""
     height, width = canvas.shape[:2]
-    pad = max(3, round(font.size / 4))
-    w, h = math.ceil(font.getlength(text)) + 2 * pad, sum(font.getmetrics()) + pad // 2
+    pad, (w, h) = _padding(font), _tag_size(text, font)
     x1, y1, x2, y2 = box
     half = thickness / 2
     wanted = [(x1 - half, y1 - h), (x1 - half, y1), (x2 + half - w, y1 - h), (x2 + half - w, y1)]

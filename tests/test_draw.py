@@ -76,6 +76,18 @@ def test_tags_avoid_each_other():
     assert together > one + 0.6 * (one - frame)
 
 
+def test_many_tags_on_small_boxes_are_left_out():
+    """Forty boxes of 8 pixels: their tags would hide the picture. A single small box keeps its."""
+    image = np.zeros((400, 400, 3), np.uint8)
+    corner = np.stack(np.meshgrid(np.arange(8), np.arange(5)), -1).reshape(-1, 2) * 45 + 10
+    boxes = np.concatenate([corner, corner + 8], 1)
+    count = [
+        (np.asarray(draw_boxes(image, b, [0] * len(b), names=["nucleus"])) > 0).any(-1).sum()
+        for b in (boxes, boxes[:1])
+    ]
+    assert count[0] < 40 * 16**2 and count[1] > 16**2
+
+
 def test_small_images_are_enlarged_by_a_whole_factor():
     picture = draw_boxes(grey(128, 96), [[16, 16, 64, 64]])
     assert picture.size == (5 * 96, 5 * 128) and max(picture.size) <= ENLARGED

@@ -11,7 +11,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 MAY_IMPORT = {
     "config": "",
     "overrides": "config",
-    "draw": "",
+    "draw": "palette",
+    "palette": "",
     "masks": "",
     "detections": "config draw masks",
     "native": "",
