@@ -20,6 +20,7 @@ import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+SHORT = 0.3  # seconds; a shorter run is done twice, as the first finds the other side's data cached
 SMALL = ("ssdlite320_mobilenet_v3_large", "ssd300_vgg16")
 # row: (height x width, torchvision's detectors to compare with)
 ROWS = {
@@ -81,16 +82,25 @@ def kdet_runs(row, height, width, flags):
     inputs = {"image": tf.constant(image, tf.float32), "resized_size": size, "original_size": size}
     network = tf.function(detector.raw)
 
-    def timed(call):
-        start = time.perf_counter()
-        tf.nest.map_structure(lambda x: x.numpy(), call())
-        return time.perf_counter() - start
+    def fetched(call):
+        return lambda: tf.nest.map_structure(lambda x: x.numpy(), call(inputs))
 
     return (
-        lambda: timed(lambda: detector(inputs)),
-        lambda: timed(lambda: network(inputs)),
+        lambda: seconds(fetched(detector)),
+        lambda: seconds(fetched(network)),
         measure(detector, (height, width))[2],
     )
+
+
+def seconds(run):
+    """Of one run; of the second of two where it is short."""
+    for _ in range(2):
+        start = time.perf_counter()
+        run()
+        taken = time.perf_counter() - start
+        if taken > SHORT:
+            break
+    return taken
 
 
 class Peer:
@@ -101,7 +111,7 @@ class Peer:
         self.name, self.size = name, size
         batch = getattr(flags, "batch", 1)
         self.process = subprocess.Popen(
-            [python, script, name, size, str(flags.threads), str(batch), mode],
+            [python, script, name, size, str(flags.threads), str(batch), mode, str(SHORT)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

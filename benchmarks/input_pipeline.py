@@ -4,13 +4,17 @@
 
 Bare decode: the files' bytes in memory through `tf.io.decode_jpeg` alone, by as many threads. Only
 the ratio of neighbouring runs means anything on a shared machine; CPU time, counted over all
-threads, is the steadier one.
+threads, is the steadier one. With --peer, torchvision's own list of changes for SSD (`augment` in
+`torchvision_peer.py`) runs on the same files as well, on one thread: decoding, colours, frame,
+crop, mirror, a bilinear resize to 300.
 """
 
 import argparse
 import itertools
 import os
+import pathlib
 import statistics
+import tempfile
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -24,6 +28,7 @@ def main():
     parser.add_argument("--images", type=int, default=640, help="per run")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--peer", help="Python that has torch and torchvision")
     parser.add_argument("overrides", nargs="*", help="e.g. data.augment.expand=0")
     flags = parser.parse_args()
 
@@ -36,23 +41,27 @@ def main():
     steps = flags.images // flags.batch
     ours = itertools.cycle([train_batches(records, data, flags.batch, steps, seed=0)])
     bare = itertools.cycle([decoding(records, steps * flags.batch)])
-    pairs = []
+    theirs = torchvision(records, flags) if flags.peer else None
+    pairs, others = [], []
     for number in range(flags.runs + 1):  # the first warms up
         (wall, cpu), (bare_wall, bare_cpu) = (seconds(next(d)) for d in (ours, bare))
         if number:
             wall, cpu = wall / flags.batch, cpu / flags.batch
             pairs.append((1 / wall, 1 / bare_wall, 1000 * cpu, bare_cpu / cpu))
             print("augmented {:.0f}/s   bare decode {:.0f}/s".format(*pairs[-1][:2]))
+            others.append(1000 * theirs() if theirs else float("nan"))
     middle, ratios = statistics.median, sorted(p[0] / p[1] for p in pairs)
     sizes = records.sizes.mean(0).round().astype(int)
     print("\n| row | mean size | images/s | bare decode images/s ", end="")
-    print("| ratio (min, median, max) | CPU ms per image | ratio of CPU times |")
-    print("|---|---|---|---|---|---|---|")
+    print("| ratio (min, median, max) | CPU ms per image | ratio of CPU times ", end="")
+    print("| torchvision ms per image |")
+    print("|---|---|---|---|---|---|---|---|")
     print(
         f"| {flags.row} | {sizes[0]}x{sizes[1]} | {middle(p[0] for p in pairs):.0f} "
         f"| {middle(p[1] for p in pairs):.0f} "
         f"| {ratios[0]:.2f}, **{middle(ratios):.2f}**, {ratios[-1]:.2f} "
-        f"| {middle(p[2] for p in pairs):.1f} | {middle(p[3] for p in pairs):.2f} |"
+        f"| {middle(p[2] for p in pairs):.1f} | {middle(p[3] for p in pairs):.2f} "
+        f"| {middle(others):.1f} |"
     )
 
 
@@ -67,6 +76,25 @@ def decoding(records, count):
     ]
     dataset = tf.data.Dataset.from_tensor_slices(stored).repeat().take(count)
     return dataset.map(tf.io.decode_jpeg, num_parallel_calls=tf.data.AUTOTUNE).prefetch(16)
+
+
+def torchvision(records, flags, count=64):
+    """A function that returns torchvision's seconds per image, over the first `count` records."""
+    import numpy as np
+    from inference import Peer
+
+    from kdet.data.decode import decode, parse
+
+    payloads = [records.read(k) for k in range(min(len(records), count))]
+    files = [np.frombuffer(parse(p)["image/encoded"].numpy(), np.uint8) for p in payloads]
+    boxes = [decode(p)["boxes"].numpy() for p in payloads]
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "images.npz"
+        arrays = {"lengths": [len(f) for f in files], "counts": [len(b) for b in boxes]}
+        np.savez(path, bytes=np.concatenate(files), boxes=np.concatenate(boxes), **arrays)
+        flags.threads = 1
+        peer = Peer(flags.peer, "augment", str(path), flags)
+    return lambda: peer.run() / len(files)
 
 
 def seconds(dataset):

@@ -13,12 +13,11 @@ import pathlib
 import statistics
 import sys
 import tempfile
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np  # noqa: E402
-from inference import Peer, processor  # noqa: E402
+from inference import Peer, processor, seconds  # noqa: E402
 
 SIDES = ((200, 336), (100, 168), (50, 84), (25, 42))  # of P2 to P5
 # name: boxes, bins per side, with gradients
@@ -30,6 +29,10 @@ SUPPRESS = {
     "C4 train": (12000, 2000, 1),
 }
 
+# candidates beside what the models use: the resampler in inference, the gather in training; blocks
+ALIGN_WAYS = ("gather", "gather by XLA", "resampler")
+SUPPRESS_WAYS = ("graph", "TensorFlow's op")
+
 
 def main():
     """Prints a table for docs/benchmarks.md."""
@@ -40,8 +43,8 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     flags = parser.parse_args()
     print(f"\n{datetime.date.today()}, {processor()}, {flags.threads} threads, fp32\n")
-    print("| operation | kdet ms | torchvision ms | ratio (min, median, max) |")
-    print("|---|---|---|---|")
+    print("| operation | kdet ms | torchvision ms | ratio (min, median, max) | other ways, ms |")
+    print("|---|---|---|---|---|")
     for kind, cases in (("roi_align", ALIGN), ("nms", SUPPRESS)):
         for name, facts in cases.items():
             with tempfile.TemporaryDirectory() as folder:
@@ -52,20 +55,20 @@ def compare(kind, name, facts, path, flags):
     """Prints the row of one case."""
     values = inputs(kind, *facts)
     np.savez(path, facts=np.array(facts), **values)
-    run = {"roi_align": align, "nms": suppress}[kind](values, *facts)
+    make, ways = {"roi_align": (align, ALIGN_WAYS), "nms": (suppress, SUPPRESS_WAYS)}[kind]
+    runs = [make(values, *facts, way) for way in ("used", *ways)]
     peer = Peer(flags.peer, kind, str(path), flags)
-    pairs = []
+    rounds = []
     for number in range(flags.warmup + flags.runs):
-        start = time.perf_counter()
-        run()
-        pair = time.perf_counter() - start, peer.run()
+        times = [seconds(run) if run else float("nan") for run in runs] + [peer.run()]
         if number >= flags.warmup:
-            pairs.append(pair)
+            rounds.append(times)
     peer.close()
-    ours, theirs = (1e3 * statistics.median(column) for column in zip(*pairs))
-    ratios = sorted(b / a for a, b in pairs)
+    used, *others, theirs = (1e3 * statistics.median(column) for column in zip(*rounds))
+    ratios = sorted(times[-1] / times[0] for times in rounds)
     said = f"{ratios[0]:.2f}, **{statistics.median(ratios):.2f}**, {ratios[-1]:.2f}"
-    print(f"| {kind}, {name} | {ours:.1f} | {theirs:.1f} | {said} |", flush=True)
+    other = ", ".join(f"{way} {ms:.1f}" for way, ms in zip(ways, others) if ms == ms)
+    print(f"| {kind}, {name} | {used:.1f} | {theirs:.1f} | {said} | {other} |", flush=True)
 
 
 def inputs(kind, count, *_):
@@ -82,46 +85,62 @@ def inputs(kind, count, *_):
     return {"boxes": boxes, "scores": random.permutation(count).astype(np.float32) / count}
 
 
-def align(values, count, bins, learn):
-    """A function that pools `count` boxes from a pyramid, with the maps' gradients if asked."""
+def align(values, count, bins, learn, way):
+    """A function that pools `count` boxes from a pyramid, with the maps' gradients if asked.
+
+    Args:
+        way: "used", what the models do, or one of `ALIGN_WAYS`.
+    """
     import tensorflow as tf
 
-    from kdet.layers.roi_heads import RoIAlign
+    from kdet.ops import roi_align
 
-    layer = RoIAlign(bins)
     random = np.random.default_rng(0)
     maps = {
         f"P{level}": tf.constant(random.normal(size=(1, *side, 256)), tf.float32)
         for level, side in enumerate(SIDES, 2)
     }
     boxes = tf.constant(values["boxes"][None])
+    gather = learn if way == "used" else way != "resampler"
 
-    @tf.function(autograph=False)
+    @tf.function(autograph=False, jit_compile="XLA" in way)
     def run(maps, boxes):
-        if not learn:
-            return layer(maps, boxes, training=False)
         with tf.GradientTape() as tape:
             tape.watch(maps)
-            total = tf.reduce_sum(tf.square(layer(maps, boxes, training=True)))
-        return tape.gradient(total, maps)
+            pooled = roi_align.pyramid(maps, boxes, bins, repeatable=gather)
+            total = tf.reduce_sum(tf.square(pooled))
+        return tape.gradient(total, maps) if learn else pooled
 
     return lambda: tf.nest.map_structure(lambda x: x.numpy(), run(maps, boxes))
 
 
-def suppress(values, count, keep, groups):
-    """A function that suppresses `count` boxes at IoU 0.7."""
+def suppress(values, count, keep, groups, way):
+    """A function that suppresses `count` boxes at IoU 0.7; None where this way cannot.
+
+    Args:
+        way: "used", what the models do, or one of `SUPPRESS_WAYS`.
+    """
     import tensorflow as tf
 
+    from kdet import native
     from kdet.ops import nms
 
     boxes, scores = (tf.constant(values[name][None]) for name in ("boxes", "scores"))
     group = tf.range(count)[None] % groups if groups > 1 else None
+    if way == "TensorFlow's op":
+        if groups > 1:
+            return None
+        call = tf.function(lambda b, s: [tf.image.non_max_suppression(b[0], s[0], keep, 0.7)])
+    else:
 
-    @tf.function(autograph=False)
-    def run(boxes, scores):
-        return nms.suppress(boxes, scores, tf.ones_like(scores, tf.bool), 0.7, keep, group)
+        def blocks(boxes, scores):
+            return nms.suppress(boxes, scores, tf.ones_like(scores, tf.bool), 0.7, keep, group)
 
-    return lambda: [x.numpy() for x in run(boxes, scores)]
+        call = tf.function(blocks, autograph=False)
+        if way == "graph":
+            with native.portable():
+                call = call.get_concrete_function(boxes, scores)
+    return lambda: [x.numpy() for x in call(boxes, scores)]
 
 
 if __name__ == "__main__":
