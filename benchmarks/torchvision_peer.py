@@ -63,8 +63,19 @@ def detection(model, images):
 
 
 def training(model, images):
-    """A function that takes one step of momentum SGD on the images, eight boxes in each."""
-    optimizer = torch.optim.SGD(model.train().parameters(), 1e-4, 0.9, weight_decay=1e-4)
+    """A function that takes one step of momentum SGD on the images, eight boxes in each.
+
+    A ResNet's norms, stem and first stage are frozen, which is torchvision's own default where it
+    starts from a trained backbone, and what kdet's rows do.
+    """
+    model.train()
+    body = getattr(model.backbone, "body", None)
+    if hasattr(body, "layer1"):
+        norms = [m.eval() for m in body.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        for module in (body.conv1, body.layer1, *norms):
+            module.requires_grad_(False)
+    learning = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(learning, 1e-4, 0.9, weight_decay=1e-4)
     height, width = images[0].shape[1:]
     corner = torch.arange(8) / 16
     boxes = torch.stack([corner, corner, corner + 0.3, corner + 0.4], 1)
