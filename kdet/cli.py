@@ -43,6 +43,8 @@ KDET_HOME is where fetched files are kept (~/.cache/kdet), KDET_MIRROR where to 
 
 
 def _parser():
+    from kdet.evaluate.__main__ import add_model
+
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         prog="kdet", description=__doc__, epilog=EXAMPLES, formatter_class=raw
@@ -51,7 +53,7 @@ def _parser():
 
     about = "draw what a detector finds on images"
     detect = commands.add_parser("detect", help=about, description=f"{about}.".capitalize())
-    _add_model(detect)
+    add_model(detect)
     detect.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders of them")
     detect.add_argument(
         "--out", default="detections", help="folder for pictures and rows (default: %(default)s)"
@@ -68,7 +70,7 @@ def _parser():
     export = commands.add_parser(
         "export", help=about, description=f"{about[0].upper()}{about[1:]}."
     )
-    _add_model(export)
+    add_model(export)
     export.add_argument("out", metavar="FOLDER", help="where the SavedModel goes")
     export.set_defaults(run=_export)
 
@@ -79,20 +81,6 @@ def _parser():
     zoo.add_argument("--cards", action="store_true", help="all rows as docs/zoo.md")
     zoo.set_defaults(run=_zoo)
     return parser
-
-
-def _add_model(parser):
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        help="a row of the zoo (see kdet zoo), a run folder or a checkpoint",
-    )
-    parser.add_argument(
-        "--weights",
-        default="released",
-        help="of a row: a folder, archive or .pdparams of Paddle, a kdet checkpoint, "
-        "or released, the published ones (default)",
-    )
 
 
 def _detect(flags):

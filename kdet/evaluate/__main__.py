@@ -30,8 +30,8 @@ def main(arguments=None) -> int:
     from kdet.weights.archive import ArchiveError
 
     try:
-        row = flags.run in models.names()
-        path = Path("runs", flags.run, "released") if row else checkpoint_of(flags.run)
+        row = flags.model in models.names()
+        path = Path("runs", flags.model, "released") if row else checkpoint_of(flags.model)
         if not row and flags.weights != "released":
             raise ConfigError(f"{path}: has weights of its own; --weights is for rows of the zoo")
         out = Path(flags.out) if flags.out else path.parent
@@ -39,7 +39,7 @@ def main(arguments=None) -> int:
         if not flags.data and not data.is_dir():
             raise DataError(f"{path}: the run has no data set of its own; name one with --data")
         records = Records.open(data, flags.split)
-        which = (flags.run, flags.weights) if row else (path,)
+        which = (flags.model, flags.weights) if row else (path,)
         detector = models.load(*which, overrides=flags.overrides)
         out.mkdir(parents=True, exist_ok=True)
         for side in flags.sides or (None,):
@@ -87,10 +87,10 @@ and detections.json (COCO result rows in the source's category ids) beside the c
 --out; with --sides one pair per side."""
 
 
-def _parser():
-    parser = argparse.ArgumentParser(prog="kdet evaluate", description=ABOUT)
+def add_model(parser):
+    """The arguments that say which detector: "model" and "weights" of `kdet.models.load`."""
     parser.add_argument(
-        "run",
+        "model",
         metavar="MODEL",
         help="a row of the zoo (see kdet zoo), a run folder or a checkpoint",
     )
@@ -100,6 +100,11 @@ def _parser():
         help="of a row: a folder, archive or .pdparams of Paddle, a kdet checkpoint, "
         "or released, the published ones (default)",
     )
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="kdet evaluate", description=ABOUT)
+    add_model(parser)
     parser.add_argument("--data", help="a converted data set; by default the run's own drawn one")
     parser.add_argument(
         "--split", default="val", help="which part of --data (default: %(default)s)"

@@ -55,9 +55,8 @@ class RegionDetections(Decoder):
         boxes = box_ops.rescale(select.rows(last["rois"], region), original_size / resized_size)
         boxes = box_ops.clip(box_ops.decode(deltas, boxes, self.variances), original_size)
         valid = scores > self.score_threshold
-        index, taken = nms.suppress(
-            boxes, scores, valid, self.nms_iou, self.max_detections, label, min_overlap=1.0
-        )
+        facts = (self.nms_iou, self.max_detections, label)
+        index, taken = nms.suppress(boxes, scores, valid, *facts, min_overlap=1.0, ordered=True)
         return nms.survivors(boxes, scores, label, index, taken)
 
 

@@ -72,8 +72,17 @@ def test_proposals(row):
     assert max(distance.min(axis=0).max(), distance.min(axis=1).max()) < 1e-3
 
 
+def places(row):
+    """Where the golden proposals stand among ours: near-equal scores may change places."""
+    expected = row.golden.numbers["test/proposals"] + [0, 0, 1, 1]
+    found = np.array(row.raw["stages"]["1"]["rois"])[0]
+    index = np.abs(found[None] - expected[:, None]).max(axis=2).argmin(axis=1)
+    assert len(set(index)) == len(index) and np.mean(index == np.arange(len(index))) > 0.98
+    return index
+
+
 def test_box_heads(row):
-    used = np.array(row.raw["valid"])[0]
+    used = places(row)
     facts = row.golden.manifest["test"]["tensors"]
     for number, stage in row.raw["stages"].items():
         again = f"#{int(number) - 1}" if number != "1" else ""
@@ -83,7 +92,9 @@ def test_box_heads(row):
             assert row.golden.error(f"test/head/{joint}{again}", found) < 1e-5
     for number, key in (("1", "head/cls_score#3"), ("2", "head/cls_score#4")):
         if key in facts:
-            assert row.golden.error(f"test/{key}", row.raw["votes"][number][0]) < 1e-5
+            assert (
+                row.golden.error(f"test/{key}", np.array(row.raw["votes"][number])[0][used]) < 1e-5
+            )
 
 
 def test_detections(row):

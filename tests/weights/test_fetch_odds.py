@@ -5,27 +5,11 @@ import socket
 import threading
 
 import pytest
+from fetching import get, refused
 
 from kdet.config import ConfigError
 from kdet.weights import fetch as module
 from kdet.weights.fetch import FetchError, fetch
-
-DATA = bytes(range(256)) * 4096  # 1 MB
-
-
-def get(server, **more):
-    server.files.setdefault("a.tar", DATA)
-    return fetch(f"{server.url}/a.tar", **{"pause": 0.01, "timeout": 5, **more})
-
-
-def refused(server, *words, **more):
-    with pytest.raises(FetchError) as error:
-        get(server, **more)
-    text = str(error.value)
-    assert "\n" not in text
-    for word in words:
-        assert word in text
-    return text
 
 
 def test_an_argument_comes_before_the_variable_and_folders_will_do(
