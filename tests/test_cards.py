@@ -40,7 +40,7 @@ def test_evaluate_takes_what_the_cards_say():
         said = cards.command(models.recipe(name)).split()
         assert said[:3] == ["python", "-m", "kdet.evaluate"]
         flags = _parser().parse_intermixed_args(said[3:])
-        assert flags.run == name and flags.weights == "released" and flags.data == "records"
+        assert flags.model == name and flags.weights == "released" and flags.data == "records"
 
 
 def test_counting_by_hand():
