@@ -98,11 +98,11 @@ class YOLOv3:
 
 @dataclass(frozen=True)
 class SSD:
-    """SSD (Liu et al. 2015) on the six maps of an extended MobileNet; sizes are of a 300 canvas."""
+    """SSD (Liu et al. 2015) on the six maps of an extended MobileNet; for a canvas of 300."""
 
     backbone: MobileNet = MobileNet()
     num_classes: int = 20
-    # sides in pixels, one per map; every map but the finest adds a square between it and the next
+    # sides in pixels of the canvas, one per map; every map but the finest adds a square between it and the next
     prior_sizes: tuple[float, ...] = (60, 105, 150, 195, 240, 285, 300)
     foreground_iou: float = 0.5
     negatives: float = 3.0  # hardest background priors that count, per foreground prior
