@@ -102,7 +102,7 @@ class SSD:
 
     backbone: MobileNet = MobileNet()
     num_classes: int = 20
-    # sides in pixels of the canvas, one per map; every map but the finest adds a square between it and the next
+    # sides in pixels of the canvas, one per map; all but the finest add a square up to the next
     prior_sizes: tuple[float, ...] = (60, 105, 150, 195, 240, 285, 300)
     foreground_iou: float = 0.5
     negatives: float = 3.0  # hardest background priors that count, per foreground prior
