@@ -51,8 +51,7 @@ def _parser():
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    about = "draw what a detector finds on images"
-    detect = commands.add_parser("detect", help=about, description=f"{about}.".capitalize())
+    detect = commands.add_parser("detect", **_about("draw what a detector finds on images"))
     add_model(detect)
     detect.add_argument("images", nargs="+", metavar="IMAGE", help="image files or folders of them")
     detect.add_argument(
@@ -66,21 +65,23 @@ def _parser():
     # takes its arguments itself, see `main`; here for the list of commands
     commands.add_parser("evaluate", help="measure a detector on a converted data set")
 
-    about = "write a SavedModel: bytes or pixels in, boxes out"
-    export = commands.add_parser(
-        "export", help=about, description=f"{about[0].upper()}{about[1:]}."
-    )
+    about = _about("write a SavedModel: bytes or pixels in, boxes out")
+    export = commands.add_parser("export", **about)
     add_model(export)
     export.add_argument("out", metavar="FOLDER", help="where the SavedModel goes")
     export.set_defaults(run=_export)
 
-    about = "list the rows of the zoo, or show one"
-    zoo = commands.add_parser("zoo", help=about, description=f"{about.capitalize()}.")
+    zoo = commands.add_parser("zoo", **_about("list the rows of the zoo, or show one"))
     zoo.add_argument("name", nargs="?", metavar="ROW", help="its numbers, sizes, weights, commands")
     zoo.add_argument("--markdown", action="store_true", help="all rows as the table of the README")
     zoo.add_argument("--cards", action="store_true", help="all rows as docs/zoo.md")
     zoo.set_defaults(run=_zoo)
     return parser
+
+
+def _about(text):
+    """A command's line in the list, and the sentence of its own help."""
+    return {"help": text, "description": f"{text[0].upper()}{text[1:]}."}
 
 
 def _detect(flags):
