@@ -24,11 +24,11 @@ def main():
     from PIL import Image, ImageDraw
 
     from kdet.config import ssd_data, yolo_data
-    from kdet.data import Records, make_drawn
+    from kdet.data import Records, make_synthetic
     from kdet.data.decode import decode
 
     with tempfile.TemporaryDirectory() as folder:
-        make_drawn(pathlib.Path(folder) / "drawn", 12, 3, SIZE, masks=False)
+        make_synthetic(pathlib.Path(folder) / "drawn", 12, 3, SIZE, masks=False)
         records = Records.open(pathlib.Path(folder) / "drawn")
         examples = [decode(records.read(k)) for k in range(len(records))]
     examples = [e for e in examples if len(e["labels"]) >= 2][:2]
@@ -64,7 +64,7 @@ def drawn(data, augment, flip, examples, columns):
     import numpy as np
     import tensorflow as tf
 
-    from kdet.data.augment import augmented
+    from kdet.data.augment.color_mixup import augmented
 
     data = dataclasses.replace(data, augment=augment, flip=flip, short_side=300, channels="RGB")
     apply, pictures = tf.function(augmented(data, tf.constant(300)), autograph=False), []
@@ -83,7 +83,7 @@ def picture(image, boxes, labels):
     """A PIL image with boxes."""
     import numpy as np
 
-    from kdet.draw import draw_boxes
+    from kdet.draw.boxes import draw_boxes
 
     return draw_boxes(np.asarray(image), np.asarray(boxes), np.asarray(labels))
 

@@ -73,7 +73,7 @@ def kdet_runs(row, height, width, flags):
     import tensorflow as tf
 
     from kdet import models
-    from kdet.cards import measure
+    from kdet.zoo.cards import measure
 
     tf.config.threading.set_intra_op_parallelism_threads(flags.threads)
     detector = models.load(row, weights=None)

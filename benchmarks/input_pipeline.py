@@ -33,8 +33,8 @@ def main():
     flags = parser.parse_args()
 
     from kdet import models
+    from kdet.config.text import override
     from kdet.data import Records, train_batches
-    from kdet.overrides import override
 
     records = Records.open(flags.data, "train")
     data = override(models.recipe(flags.row), flags.overrides).data

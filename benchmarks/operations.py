@@ -107,7 +107,7 @@ def align(values, count, bins, learn, way):
     def run(maps, boxes):
         with tf.GradientTape() as tape:
             tape.watch(maps)
-            pooled = roi_align.pyramid(maps, boxes, bins, repeatable=gather)
+            pooled = roi_align.multilevel_roi_align(maps, boxes, bins, repeatable=gather)
             total = tf.reduce_sum(tf.square(pooled))
         return tape.gradient(total, maps) if learn else pooled
 
@@ -122,8 +122,7 @@ def suppress(values, count, keep, groups, way):
     """
     import tensorflow as tf
 
-    from kdet import native
-    from kdet.ops import nms
+    from kdet.ops import nms, tf_kernels
 
     boxes, scores = (tf.constant(values[name][None]) for name in ("boxes", "scores"))
     group = tf.range(count)[None] % groups if groups > 1 else None
@@ -134,11 +133,11 @@ def suppress(values, count, keep, groups, way):
     else:
 
         def blocks(boxes, scores):
-            return nms.suppress(boxes, scores, tf.ones_like(scores, tf.bool), 0.7, keep, group)
+            return nms.batched_nms(boxes, scores, tf.ones_like(scores, tf.bool), 0.7, keep, group)
 
         call = tf.function(blocks, autograph=False)
         if way == "graph":
-            with native.portable():
+            with tf_kernels.without_xla():
                 call = call.get_concrete_function(boxes, scores)
     return lambda: [x.numpy() for x in call(boxes, scores)]
 

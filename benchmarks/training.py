@@ -64,17 +64,18 @@ def kdet_steps(flags, height, width):
     """Yields the trainer's report of one step after another, all on one batch."""
     import tensorflow as tf
 
-    from kdet import losses, models
+    from kdet import models
+    from kdet.models.families import family_of
     from kdet.train.trainer import Trainer
 
     tf.config.threading.set_intra_op_parallelism_threads(flags.threads)
     row = models.recipe(flags.row)
     detector = models.load(flags.row, weights=None)
     trainer = Trainer(
-        detector.train_network(),
-        partial(losses.targets, detector.config),
-        partial(losses.losses, detector.config),
-        replace(row.schedule, batch=flags.batch, rate=1e-6),
+        detector.training_model(),
+        partial(family_of(detector.config).targets, detector.config),
+        partial(family_of(detector.config).losses, detector.config),
+        replace(row.schedule, batch=flags.batch, base_lr=1e-6),
         row.optimizer,
         tf.distribute.get_strategy(),
     )

@@ -1,28 +1,37 @@
 """kdet: classic object detectors in Keras 3, from images to boxes.
 
-Flow: `kdet.data` (shards -> batches) -> `kdet.models` (image -> raw outputs -> detections)
--> `kdet.losses` -> `kdet.train` -> `kdet.evaluate` -> `kdet.export`.
-Importing kdet is cheap; TensorFlow is loaded when a model or a data set is made.
+`kdet.load(name)` gives a `Detector` with the methods detect, predict, evaluate, export and save.
+Importing kdet is cheap; TensorFlow is imported when a model or a data set is made.
 """
 
 import importlib
 
-from kdet._register import register_layers
-
 __version__ = "0.1.0"
-_LAZY = ("backbones", "config", "data", "draw", "evaluate", "export", "layers", "losses", "models")
-_LAZY += ("ops", "predict", "train", "weights")
-__all__ = ["__version__", *_LAZY]
+
+# name -> module that it is imported from on first use; None: the name is that module
+_LAZY = {
+    **dict.fromkeys(("backbones", "config", "data", "draw", "evaluate", "layers")),
+    **dict.fromkeys(("models", "ops", "serving", "train", "weights", "zoo")),
+    "Detections": "kdet.detections",
+    "Detector": "kdet.models",
+    "KdetError": "kdet.errors",
+    "LabelMap": "kdet.config",
+    "build": "kdet.models",
+    "export": "kdet.serving",
+    "load": "kdet.models",
+    "names": "kdet.models",
+    "recipe": "kdet.models",
+}
+__all__ = sorted(["__version__", *_LAZY])
 
 
 def __getattr__(name):
-    if name in _LAZY:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'kdet' has no attribute {name!r}")
+    if _LAZY[name] is None:
         return importlib.import_module(f"kdet.{name}")
-    raise AttributeError(f"module 'kdet' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
 
 
 def __dir__():
-    return sorted(__all__)
-
-
-register_layers()
+    return __all__

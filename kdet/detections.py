@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from kdet.config import LabelMap
-from kdet.masks import encode
+from kdet.masks.rle import encode_mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class Detections:
 
         Raises ValueError where no image was kept.
         """
-        from kdet.draw import draw_boxes  # Pillow is only needed here
+        from kdet.draw.boxes import draw_boxes  # Pillow is only needed here
 
         if self.image is None:
             raise ValueError("these detections carry no image to draw on")
@@ -98,7 +98,7 @@ class Detections:
 
         With masks, rows hold their run lengths as "segmentation" as well.
         """
-        masks = None if self.masks is None else [encode(mask) for mask in self.masks]
+        masks = None if self.masks is None else [encode_mask(mask) for mask in self.masks]
         return coco_rows(image_id, self.boxes, self.scores, self.labels, label_map, masks)
 
 
@@ -111,7 +111,7 @@ def coco_rows(image_id, boxes, scores, labels, label_map: LabelMap, masks=None) 
         scores: (n,) float32.
         labels: (n,) int32, 0..K-1.
         label_map: gives the category id of each label.
-        masks: run lengths of each box's mask (`kdet.masks.encode`), or None.
+        masks: run lengths of each box's mask (`kdet.masks.rle.encode_mask`), or None.
 
     Raises:
         ValueError: a label that the map does not have.

@@ -3,14 +3,14 @@
 python recipes/cascade_rcnn_r50_fpn_1x.py --data /data/coco
 """
 
-from kdet.config import CASCADE_RULES, R50, RCNN, Optimizer, Recipe, coco, detectron
+from kdet.config import CASCADE_GROUPS, R50, RCNN, Optimizer, Recipe, coco_data, detectron
 
 recipe = Recipe(
     name="cascade_rcnn_r50_fpn_1x",
     model=RCNN(R50, cascade=True),
-    data=coco(),
-    schedule=detectron("1x", rate=0.02),
-    optimizer=Optimizer(rules=CASCADE_RULES),
+    data=coco_data(),
+    schedule=detectron("1x", base_lr=0.02),
+    optimizer=Optimizer(param_groups=CASCADE_GROUPS),
     reference={"box_ap": 40.9},
 )
 

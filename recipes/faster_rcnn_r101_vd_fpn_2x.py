@@ -3,13 +3,13 @@
 python recipes/faster_rcnn_r101_vd_fpn_2x.py --data /data/coco
 """
 
-from kdet.config import R101_VD, RCNN, Recipe, coco, detectron
+from kdet.config import R101_VD, RCNN, Recipe, coco_data, detectron
 
 recipe = Recipe(
     name="faster_rcnn_r101_vd_fpn_2x",
     model=RCNN(R101_VD),
-    data=coco(),
-    schedule=detectron("2x", rate=0.01, batch=8, rate_batch=8),
+    data=coco_data(),
+    schedule=detectron("2x", base_lr=0.01, batch=8, base_batch=8),
     reference={"box_ap": 40.6},
 )
 

@@ -3,13 +3,13 @@
 python recipes/faster_rcnn_r50_vd_1x.py --data /data/coco
 """
 
-from kdet.config import R50_VD, Recipe, c4, coco, detectron
+from kdet.config import R50_VD, Recipe, c4_rcnn, coco_data, detectron
 
 recipe = Recipe(
     name="faster_rcnn_r50_vd_1x",
-    model=c4(R50_VD),
-    data=coco(pad_to=1),
-    schedule=detectron("1x", rate=0.01, batch=8, rate_batch=8, warmup_factor=0.1),
+    model=c4_rcnn(R50_VD),
+    data=coco_data(pad_to=1),
+    schedule=detectron("1x", base_lr=0.01, batch=8, base_batch=8, warmup_factor=0.1),
     reference={"box_ap": 36.4},
 )
 

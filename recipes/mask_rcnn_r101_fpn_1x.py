@@ -3,13 +3,13 @@
 python recipes/mask_rcnn_r101_fpn_1x.py --data /data/coco
 """
 
-from kdet.config import R101, RCNN, Recipe, coco, detectron
+from kdet.config import R101, RCNN, Recipe, coco_data, detectron
 
 recipe = Recipe(
     name="mask_rcnn_r101_fpn_1x",
     model=RCNN(R101, mask=True),
-    data=coco(max_edges=96),
-    schedule=detectron("1x", rate=0.01, batch=8, rate_batch=8, warmup=4000),
+    data=coco_data(max_edges=96),
+    schedule=detectron("1x", base_lr=0.01, batch=8, base_batch=8, warmup_images=4000),
     reference={"box_ap": 39.5, "mask_ap": 35.2},
 )
 

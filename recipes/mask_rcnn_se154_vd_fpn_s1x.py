@@ -3,14 +3,14 @@
 python recipes/mask_rcnn_se154_vd_fpn_s1x.py --data /data/coco
 """
 
-from kdet.config import RCNN, SE154_VD, SENET_RULES, Optimizer, Recipe, coco, detectron
+from kdet.config import RCNN, SE154_VD, SENET_GROUPS, Optimizer, Recipe, coco_data, detectron
 
 recipe = Recipe(
     name="mask_rcnn_se154_vd_fpn_s1x",
     model=RCNN(SE154_VD, mask=True),
-    data=coco(max_edges=96),
-    schedule=detectron("s1x", rate=0.01, batch=8, rate_batch=8, warmup_factor=0.1),
-    optimizer=Optimizer(rules=SENET_RULES),
+    data=coco_data(max_edges=96),
+    schedule=detectron("s1x", base_lr=0.01, batch=8, base_batch=8, warmup_factor=0.1),
+    optimizer=Optimizer(param_groups=SENET_GROUPS),
     reference={"box_ap": 44.0, "mask_ap": 38.7},
 )
 

@@ -3,13 +3,13 @@
 python recipes/retinanet_r50_fpn_1x.py --data /data/coco
 """
 
-from kdet.config import R50, Recipe, RetinaNet, coco, detectron
+from kdet.config import R50, Recipe, RetinaNet, coco_data, detectron
 
 recipe = Recipe(
     name="retinanet_r50_fpn_1x",
     model=RetinaNet(R50),
-    data=coco(pad_to=128),
-    schedule=detectron("1x", rate=0.01),
+    data=coco_data(pad_to=128),
+    schedule=detectron("1x", base_lr=0.01),
     reference={"box_ap": 36.0},
 )
 

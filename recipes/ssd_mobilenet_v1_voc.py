@@ -3,14 +3,14 @@
 python recipes/ssd_mobilenet_v1_voc.py --data /data/voc
 """
 
-from kdet.config import SSD, SSD_RULES, Optimizer, Recipe, ssd_120e, ssd_data
+from kdet.config import SSD, SSD_GROUPS, Optimizer, Recipe, ssd_120e, ssd_data
 
 recipe = Recipe(
     name="ssd_mobilenet_v1_voc",
     model=SSD(),
     data=ssd_data(),
     schedule=ssd_120e(),
-    optimizer=Optimizer("rmsprop", momentum=0.0, decay=5e-5, rules=SSD_RULES),
+    optimizer=Optimizer("rmsprop", momentum=0.0, weight_decay=5e-5, param_groups=SSD_GROUPS),
     reference={"voc_map": 73.2},
 )
 

@@ -3,14 +3,14 @@
 python recipes/yolov3_mobilenet_v1.py --data /data/coco
 """
 
-from kdet.config import YOLO_RULES, MobileNet, Optimizer, Recipe, YOLOv3, yolo_270e, yolo_data
+from kdet.config import YOLO_GROUPS, MobileNet, Optimizer, Recipe, YOLOv3, yolo_270e, yolo_data
 
 recipe = Recipe(
     name="yolov3_mobilenet_v1",
     model=YOLOv3(MobileNet()),
     data=yolo_data(),
     schedule=yolo_270e(),
-    optimizer=Optimizer(decay=5e-4, rules=YOLO_RULES),
+    optimizer=Optimizer(weight_decay=5e-4, param_groups=YOLO_GROUPS),
     reference={"box_ap": 29.3, "box_ap_416": 29.3, "box_ap_320": 27.1},
 )
 

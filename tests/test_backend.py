@@ -11,6 +11,7 @@ import pytest
 PROGRAM = """
 import sys
 import keras, numpy as np
+from kdet.models.families import family_of
 from kdet import losses
 from kdet.backbones import resnet
 from kdet.config import R50, RCNN, SSD, Data, MobileNet, RetinaNet, YOLOv3
@@ -22,8 +23,8 @@ MODELS = {
     "yolov3": YOLOv3(MobileNet(0.25), num_classes=3),
     "ssd": SSD(MobileNet(0.25), num_classes=3),
     "rcnn": RCNN(
-        R50, mask=True, num_classes=3, width=32, head_width=32, anchor_scale=0.5, roi_batch=16,
-        proposals_train=(100, 30), proposals_test=(100, 20), max_detections=10,
+        R50, mask=True, num_classes=3, width=32, head_width=32, anchor_scale=0.5, roi_batch_size=16,
+        rpn_pre_nms_top_n_train=100, rpn_post_nms_top_n_train=30, rpn_pre_nms_top_n_test=100, rpn_post_nms_top_n_test=20, max_detections=10,
     ),
 }
 if sys.argv[2] == "rcnn":
@@ -49,10 +50,10 @@ batch = {
 corners = np.array([[[20, 20], [120, 20], [120, 140]], [[60, 10], [240, 10], [150, 180]]])
 batch["mask_edges"][0] = np.concatenate([corners, np.roll(corners, -1, axis=1)], axis=2)
 batch = {name: keras.ops.convert_to_tensor(value) for name, value in batch.items()}
-truth, counts = losses.targets(detector.config, batch)
-network = detector.train_network()
+truth, counts = family_of(detector.config).targets(detector.config, batch)
+network = detector.training_model()
 raw = network(feed(network, batch), training=False)
-terms = losses.losses(detector.config, raw, truth, counts)
+terms = family_of(detector.config).losses(detector.config, raw, truth, counts)
 
 
 def flat(value, name):

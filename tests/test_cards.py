@@ -5,9 +5,10 @@ import pathlib
 import keras
 import pytest
 
-from kdet import cards, cli, models
-from kdet.config import ConfigError
-from kdet.facts import FACTS
+from kdet import cli, models
+from kdet.errors import ConfigError
+from kdet.zoo import cards
+from kdet.zoo.sizes import SIZES
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -17,9 +18,9 @@ def test_the_page_is_current():
 
 
 def test_every_row_has_its_facts():
-    assert sorted(FACTS) == list(models.names())
+    assert sorted(SIZES) == list(models.names())
     same = {}
-    for name, facts in FACTS.items():
+    for name, facts in SIZES.items():
         assert same.setdefault(models.recipe(name).model, facts) == facts, name
 
 
@@ -63,7 +64,7 @@ def test_counting_by_hand():
 def test_one_row_counted_again():
     recipe = models.recipe("ssd_mobilenet_v1_voc")
     tensors, numbers, gflops = cards.measure(models.build(recipe.model), cards.canvas(recipe))
-    assert (tensors, numbers, round(gflops, 1)) == FACTS[recipe.name]
+    assert (tensors, numbers, round(gflops, 1)) == SIZES[recipe.name]
 
 
 def test_the_command(capsys):

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from kdet import config, models, overrides
+from kdet import config, models
+from kdet.config import text as overrides
 
 ROW = models.recipe("retinanet_r50_fpn_1x")
 
@@ -17,7 +18,7 @@ ROW = models.recipe("retinanet_r50_fpn_1x")
         ("schedule.batch=True", "type int; got True"),
         ("schedule.batch=0", "at least 1, got 0"),
         ("schedule.batch=many", "type int; got 'many'"),
-        ("schedule.rate=fast", "type float; got 'fast'"),
+        ("schedule.base_lr=fast", "type float; got 'fast'"),
         ("schedule=3", "is a group"),
         ("schedule.batch.size=3", "plain value"),
         ("model.backbone.norm=layer", "must be one of 'frozen', 'batch'; got 'layer'"),
@@ -83,17 +84,17 @@ def test_stored_configs_are_checked(stored):
 
 
 def test_canvases_cover_landscape_and_portrait():
-    sizes = config.coco(pad_to=128).canvas_sizes()
+    sizes = config.coco_data(pad_to=128).canvas_sizes()
     assert sizes == ((896, 1152), (1152, 896), (896, 1408), (1408, 896))
-    assert config.coco().canvas_sizes()[0] == (800, 1088)
+    assert config.coco_data().canvas_sizes()[0] == (800, 1088)
     assert config.Data(short_side=128, long_side=128, pad_to=128).canvas_sizes() == ((128, 128),)
 
 
 def test_the_1x_schedule_is_the_published_one():
     schedule = ROW.schedule
     assert (schedule.steps, schedule.batch) == (90_000, 16)
-    assert [images // 16 for images in schedule.decay] == [60_000, 80_000]
-    assert schedule.warmup // 16 == 500
+    assert [images // 16 for images in schedule.milestones] == [60_000, 80_000]
+    assert schedule.warmup_images // 16 == 500
 
 
 def test_label_map():
@@ -106,8 +107,8 @@ def test_label_map():
 
 
 def test_fields_that_must_agree_change_together():
-    row, decay = models.recipe("ssd_mobilenet_v1_voc"), "schedule.decay=10,20"
-    changed = overrides.override(row, [decay, "schedule.factors=0.5,0.1"]).schedule
+    row, decay = models.recipe("ssd_mobilenet_v1_voc"), "schedule.milestones=10,20"
+    changed = overrides.override(row, [decay, "schedule.milestone_factors=0.5,0.1"]).schedule
     assert (changed.decay, changed.factors) == ((10, 20), (0.5, 0.1))
     with pytest.raises(config.ConfigError, match="one per entry of decay"):
         overrides.override(row, [decay])

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kdet.draw import ENLARGED, SMALL, colour, contact_sheet, draw_boxes, side_by_side
+from kdet.draw.boxes import ENLARGED, SMALL, draw_boxes
+from kdet.draw.colours import colour
+from kdet.draw.sheets import contact_sheet, side_by_side
 
 
 def grey(height=300, width=400):

@@ -87,7 +87,7 @@ def test_nothing_here_builds_on_dead_or_foreign_packages():
             assert not names & {"tensorflow_addons", "tf_keras", "object_detection", "cv2"}, path
 
 
-@pytest.mark.parametrize("line", ["import kdet", "import kdet.config", "import kdet.overrides"])
+@pytest.mark.parametrize("line", ["import kdet", "import kdet.config", "import kdet.config.text"])
 def test_import_is_light(line):
     code = f"import sys; {line}; print([m for m in sys.modules if m in ('tensorflow', 'keras')])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

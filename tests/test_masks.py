@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from kdet.data.rle import mask_from_runs, runs_from_string
-from kdet.masks import encode, paste, paste_all
-from kdet.ops.masks import rasterise
+from kdet.masks import paste_mask, paste_masks
+from kdet.masks.rle import encode_mask, mask_from_runs, runs_from_string
+from kdet.ops.polygons import rasterize
 
 
 def test_a_full_mask_by_hand():
@@ -18,7 +18,7 @@ def test_a_full_mask_by_hand():
     y: 4..7 grows about 5.5 from 1.5 to 3: 2.5 to 8.5, cut to 2..8, 7 pixels; p - 1.5 is above 1.75
     and below 5.25: p = 4..6.
     """
-    found = paste(np.ones((2, 2)), [10, 4, 18, 8], (20, 30))
+    found = paste_mask(np.ones((2, 2)), [10, 4, 18, 8], (20, 30))
     assert found.shape == (20, 30) and found.dtype == bool
     rows, columns = np.flatnonzero(found.any(1)), np.flatnonzero(found.any(0))
     assert (rows[0], rows[-1], columns[0], columns[-1]) == (4, 6, 10, 16)
@@ -51,31 +51,31 @@ def test_products_of_curves_come_out_as_such(box):
         curves.append(np.where((pixels >= first) & (pixels <= last), curve, 0))
     expected = np.outer(*curves)
     sure = np.abs(expected - 0.5) > 1e-5
-    found = paste(np.outer(down, across), box, size)
+    found = paste_mask(np.outer(down, across), box, size)
     np.testing.assert_array_equal(found[sure], (expected > 0.5)[sure])
     assert found.any() and not found.all()
 
 
 def test_tiny_boxes_and_boxes_outside():
     one = np.ones((4, 4))
-    assert paste(one, [5, 6, 6, 7], (10, 10)).sum() == 1  # a pixel is a pixel
-    assert paste(one, [5, 6, 6, 7], (10, 10))[6, 5]
+    assert paste_mask(one, [5, 6, 6, 7], (10, 10)).sum() == 1  # a pixel is a pixel
+    assert paste_mask(one, [5, 6, 6, 7], (10, 10))[6, 5]
     for box in ([-30, 0, -20, 5], [12, 0, 20, 5], [0, 40, 5, 50]):
-        assert not paste(one, box, (10, 10)).any()
-    assert paste(one, [-50, -50, 60, 60], (10, 10)).all()
-    assert not paste(0 * one, [0, 0, 10, 10], (10, 10)).any()
+        assert not paste_mask(one, box, (10, 10)).any()
+    assert paste_mask(one, [-50, -50, 60, 60], (10, 10)).all()
+    assert not paste_mask(0 * one, [0, 0, 10, 10], (10, 10)).any()
 
 
 def test_all_together_and_none():
     masks = np.stack([np.ones((2, 2)), np.zeros((2, 2))])
-    found = paste_all(masks, np.float32([[0, 0, 8, 8], [0, 0, 8, 8]]), (8, 8))
+    found = paste_masks(masks, np.float32([[0, 0, 8, 8], [0, 0, 8, 8]]), (8, 8))
     assert found.shape == (2, 8, 8) and found[0].sum() > 30 and not found[1].any()
-    assert paste_all(np.zeros((0, 2, 2)), np.zeros((0, 4)), (8, 6)).shape == (0, 8, 6)
+    assert paste_masks(np.zeros((0, 2, 2)), np.zeros((0, 4)), (8, 6)).shape == (0, 8, 6)
 
 
 def test_run_lengths_come_back():
     mask = np.random.default_rng(1).random((17, 23)) > 0.5
-    rle = encode(mask)
+    rle = encode_mask(mask)
     assert rle["size"] == [17, 23] and isinstance(rle["counts"], str)
     np.testing.assert_array_equal(mask_from_runs(runs_from_string(rle["counts"]), 17, 23), mask)
 
@@ -96,6 +96,6 @@ def test_a_drawn_target_pasted_is_the_object_again(round_shape):
     box = np.concatenate([points.min(0), points.max(0)])
     edges = np.hstack([points, np.roll(points, -1, 0)])[None, None]
     parts = np.zeros(edges.shape[:3], "int32")
-    target = rasterise(edges, parts, np.zeros((1, 1), "int32"), box[None, None], 28)
-    found = paste(np.array(target)[0, 0], box, (100, 120))
+    target = rasterize(edges, parts, np.zeros((1, 1), "int32"), box[None, None], 28)
+    found = paste_mask(np.array(target)[0, 0], box, (100, 120))
     assert (found & mask).sum() / (found | mask).sum() > 0.93

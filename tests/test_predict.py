@@ -11,11 +11,11 @@ from PIL import Image
 
 from kdet import cli, models
 from kdet.config import R50, Data, LabelMap, RetinaNet
-from kdet.data.errors import DataError
-from kdet.export import export
-from kdet.models.zoo import recipe
-from kdet.overrides import to_dict
-from kdet.weights.archive import write_archive
+from kdet.config.text import to_dict
+from kdet.errors import DataError
+from kdet.models.loading import recipe
+from kdet.serving.saved_model import export
+from kdet.weights.npz import write_npz
 
 LABELS = LabelMap(("ant", "bee", "cow"), (1, 5, 9))
 
@@ -146,7 +146,7 @@ def test_export_does_not_overwrite_other_things(detector, tmp_path):
 
 
 def test_mixed_precision_is_exported_in_float32(tmp_path):
-    from kdet.export import in_float32
+    from kdet.serving.saved_model import in_float32
 
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -164,7 +164,7 @@ def test_the_command_detects(detector, pictures, tmp_path, capsys, monkeypatch):
     meta = {"recipe": to_dict(row), "labels": to_dict(LABELS)}
     meta["recipe"] |= {"model": to_dict(detector.config), "data": to_dict(detector.data)}
     arrays = {f"weights/{v.path}": v.numpy() for v in detector.network.variables}
-    write_archive(tmp_path / "last.npz", arrays, meta)
+    write_npz(tmp_path / "last.npz", arrays, meta)
     Image.fromarray(pictures[0]).save(tmp_path / "a.png")
     out = tmp_path / "out"
     command = ["detect", str(tmp_path), str(tmp_path / "a.png"), "--out", str(out)]

@@ -3,7 +3,7 @@
 import pathlib
 import re
 
-from kdet.cli import zoo_table
+from kdet.zoo.cards import table
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -11,7 +11,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 def test_the_zoo_table_is_the_recipes():
     start, end = "<!-- zoo: made by `kdet zoo --markdown` -->\n", "\n<!-- /zoo -->"
-    assert README[README.index(start) + len(start) : README.index(end)] == zoo_table()
+    assert README[README.index(start) + len(start) : README.index(end)] == table()
 
 
 def test_every_file_it_names_exists():

@@ -1,27 +1,11 @@
-"""Prints what is in a data set; with --out, also draws nine of its images with their boxes.
+"""Prints what is in a data set, and can draw nine of its images; the same as `kdet describe`.
 
 python tfrecords_tools/describe.py data/train --out sheet.png
 """
 
-from absl import app, flags
+import sys
 
-from kdet.data.describe import describe
-from kdet.data.errors import DataError
-from kdet.quiet import import_tensorflow
-
-OUT = flags.DEFINE_string("out", None, "PNG file for the contact sheet.")
-
-
-def main(arguments):
-    """Prints the description of the folder named on the command line."""
-    if len(arguments) != 2:
-        raise SystemExit(f"error: expected one data set folder, got {len(arguments) - 1}")
-    try:
-        print(describe(arguments[1], OUT.value))
-    except (DataError, OSError) as error:
-        raise SystemExit(f"error: {error}") from None
-
+from kdet.cli import main
 
 if __name__ == "__main__":
-    import_tensorflow()
-    app.run(main)
+    sys.exit(main(["describe", *sys.argv[1:]]))

@@ -1,4 +1,4 @@
-"""MobileNet, version 1 (Howard et al. 2017), and SSD's extra blocks.
+"""MobileNet, version 1 (Howard et al. 2017).
 
 Layers carry the names of the reference's checkpoints.
 """
@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from kdet.layers.conv_norm import conv_batch_norm
-from kdet.layers.depthwise_norm import DepthwiseNorm
+from kdet.layers.depthwise import DepthwiseNorm
 
 # name -> (output channels, stride) of the separable convolutions
 BLOCKS = {
@@ -27,11 +27,10 @@ BLOCKS = {
 }
 # the reference takes the first block of strides 8 and 16, not the last
 LEVELS = {"conv3_2": "C3", "conv4_2": "C4", "conv6": "C5"}
-EXTRAS = ((256, 512), (128, 256), (128, 256), (64, 128))
 
 
 def mobilenet(image, config, levels=(3, 4, 5)):
-    """The maps YOLO reads.
+    """The maps of strides 8, 16 and 32, as YOLOv3 reads them.
 
     Args:
         image: (B, H, W, 3) Keras tensor.
@@ -41,45 +40,28 @@ def mobilenet(image, config, levels=(3, 4, 5)):
         {"C3": (B, H/8, W/8, 256), "C4": (B, H/16, W/16, 512), "C5": (B, H/32, W/32, 1024)},
         sides rounded up, channels times `config.width`.
     """
-    maps = _trunk(image, config)
+    maps = mobilenet_blocks(image, config)
     found = {level: maps[name] for name, level in LEVELS.items()}
     return {f"C{level}": found[f"C{level}"] for level in sorted(levels)}
 
 
-def mobilenet_ssd(image, config):
-    """The six maps SSD reads, finest first.
-
-    Args:
-        image: (B, H, W, 3) Keras tensor.
-        config: `kdet.config.MobileNet`.
-    Returns:
-        {"conv5_5": (B, H/16, W/16, 512), "conv6": (B, H/32, W/32, 1024), "conv7_1": (B, H/64, W/64,
-        512), "conv7_2": 256, "conv7_3": 256, "conv7_4": 128 channels}, every side half, rounded up.
-    """
-    maps = _trunk(image, config)
-    x = maps["conv6"]
-    found = {name: maps[name] for name in ("conv5_5", "conv6")}
-    for index, (narrow, wide) in enumerate(EXTRAS, 1):
-        name = f"conv7_{index}"
-        x = _relu_conv(x, _scaled(narrow, config), 1, f"{name}_extra1")
-        x = found[name] = _relu_conv(x, _scaled(wide, config), 3, f"{name}_extra2", strides=2)
-    return found
-
-
-def _trunk(image, config):
-    x, maps = _relu_conv(image, _scaled(32, config), 3, "conv1", strides=2), {}
+def mobilenet_blocks(image, config):
+    """{name in `BLOCKS`: the map behind that block}, see `mobilenet`."""
+    x, maps = relu_conv(image, scaled(32, config), 3, "conv1", strides=2), {}
     for name, (filters, strides) in BLOCKS.items():
         norm = DepthwiseNorm(3, strides, _uniform(3), name=f"{name}_dw")
         x = layers.ReLU(name=f"{name}_dw_relu")(norm(x))
-        x = maps[name] = _relu_conv(x, _scaled(filters, config), 1, f"{name}_sep")
+        x = maps[name] = relu_conv(x, scaled(filters, config), 1, f"{name}_sep")
     return maps
 
 
-def _scaled(filters, config):
+def scaled(filters, config):
+    """Channels at the width of `config`, at least one."""
     return max(1, round(filters * config.width))
 
 
-def _relu_conv(x, filters, kernel_size, name, strides=1):
+def relu_conv(x, filters, kernel_size, name, strides=1):
+    """Convolution, batch norm, ReLU, with the reference's initial values."""
     start = _uniform(kernel_size, x.shape[-1])
     x = conv_batch_norm(x, filters, kernel_size, name, f"{name}_bn", strides, initializer=start)
     return layers.ReLU(name=f"{name}_relu")(x)

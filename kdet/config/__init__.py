@@ -1,78 +1,74 @@
-"""What a recipe can say: frozen dataclasses, standard library only.
+"""What a recipe can say: frozen dataclasses that need the standard library only.
 
 A recipe (`recipes/*.py`) is one `Recipe` value; it is the only source of what a zoo row is.
-Sizes are (height, width) in pixels; lengths of a schedule are counted in images, so that another
+Sizes are (height, width) in pixels. Lengths of a schedule are counted in images, so that another
 batch size changes nothing else.
 """
 
-from kdet.config.augment import Augment, ssd_augment, yolo_augment
-from kdet.config.data import Data, coco, ssd_data, stretched, yolo_data
-from kdet.config.errors import ConfigError
-from kdet.config.labels import LabelMap
-from kdet.config.models import (
+from kdet.config.augment import Augment
+from kdet.config.backbones import (
     R50,
     R50_VD,
     R101,
     R101_VD,
     SE154_VD,
-    SSD,
     X101_VD_64X4D,
     DarkNet,
     MobileNet,
     ResNet,
-    RetinaNet,
-    YOLOv3,
 )
-from kdet.config.rcnn import CASCADE_RULES, RCNN, SENET_RULES, c4
-from kdet.config.recipe import Model, Recipe, drawn
-from kdet.config.training import (
-    DETECTRON_RULES,
-    SSD_RULES,
-    YOLO_RULES,
+from kdet.config.labels import LabelMap
+from kdet.config.rcnn import CASCADE_GROUPS, RCNN, SENET_GROUPS, c4_rcnn
+from kdet.config.recipe import (
+    DETECTRON_GROUPS,
+    Data,
+    ModelConfig,
     Optimizer,
-    Rule,
+    ParamGroup,
+    Recipe,
     Schedule,
+    coco_data,
     detectron,
-    ssd_120e,
-    yolo_270e,
+    stretched_data,
 )
+from kdet.config.retinanet import RetinaNet
+from kdet.config.ssd import SSD, SSD_GROUPS, ssd_120e, ssd_augment, ssd_data
+from kdet.config.yolov3 import YOLO_GROUPS, YOLOv3, yolo_270e, yolo_augment, yolo_data
 
 __all__ = [
-    "CASCADE_RULES",
-    "DETECTRON_RULES",
-    "R50",
+    "CASCADE_GROUPS",
+    "DETECTRON_GROUPS",
     "R101",
     "R101_VD",
+    "R50",
     "R50_VD",
     "RCNN",
     "SE154_VD",
-    "SENET_RULES",
+    "SENET_GROUPS",
     "SSD",
-    "SSD_RULES",
+    "SSD_GROUPS",
     "X101_VD_64X4D",
-    "YOLO_RULES",
+    "YOLO_GROUPS",
     "Augment",
-    "ConfigError",
     "DarkNet",
     "Data",
     "LabelMap",
     "MobileNet",
-    "Model",
+    "ModelConfig",
     "Optimizer",
+    "ParamGroup",
     "Recipe",
     "ResNet",
     "RetinaNet",
-    "Rule",
     "Schedule",
     "YOLOv3",
-    "c4",
-    "coco",
+    "c4_rcnn",
+    "coco_data",
     "detectron",
-    "drawn",
     "ssd_120e",
     "ssd_augment",
     "ssd_data",
-    "stretched",
+    "stretched_data",
     "yolo_270e",
     "yolo_augment",
     "yolo_data",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kdet.config.errors import ConfigError, one_of
+from kdet.config.checks import at_least, one_of
+from kdet.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,11 @@ class Augment:
 
     def __post_init__(self):
         one_of(self, "contrast_about", ("mean", "black"))
-        for name in ("mixup", "mixup_images", "hue", "min_side"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"Augment.{name} must not be negative, got {getattr(self, name)}")
+        at_least(self, 0, "mixup", "mixup_images", "hue", "min_side")
         for name in ("brightness", "contrast", "saturation", "expand"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"Augment.{name} must be 0 to 1, got {getattr(self, name)}")
-        if self.expand_ratio < 1 or self.crop_tries < 1:
-            raise ConfigError("Augment.expand_ratio and crop_tries must be at least 1")
+        at_least(self, 1, "expand_ratio", "crop_tries")
         known = ("nearest", "linear", "cubic", "area", "lanczos4", "lanczos")
         for method in self.methods:
             if method not in known:
@@ -54,40 +52,3 @@ class Augment:
 
 
 CROPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
-
-
-def yolo_augment(**changes) -> Augment:
-    """The YOLOv3 rows'; mixup ends after 250 epochs of COCO's 118,287 images."""
-    return Augment(
-        **{
-            "mixup": 1.5,
-            "mixup_images": 250 * 118_287,
-            "contrast": 0.5,
-            "contrast_about": "black",
-            "saturation": 0.5,
-            "hue": 180.0,
-            "expand": 0.5,
-            "fill": (123, 116, 103),
-            "crops": CROPS,
-            "methods": ("nearest", "linear", "cubic", "area", "lanczos4"),
-            "min_side": 320,
-            **changes,
-        }
-    )
-
-
-def ssd_augment(**changes) -> Augment:
-    """The SSD row's; its hue of 18 in Pillow's 255 steps is 25.4 degrees."""
-    return Augment(
-        **{
-            "brightness": 0.125,
-            "contrast": 0.5,
-            "saturation": 0.5,
-            "hue": 18 / 255 * 360,
-            "expand": 0.5,
-            "fill": (127, 127, 127),
-            "crops": CROPS,
-            "crop_clamps": True,
-            **changes,
-        }
-    )

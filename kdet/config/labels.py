@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kdet.config.errors import ConfigError
+from kdet.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,29 @@
-"""The two-stage family: Faster, Mask and Cascade R-CNN are switches of one architecture."""
+"""R-CNN's settings: Faster, Mask and Cascade R-CNN are switches of one architecture."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from kdet.config.errors import ConfigError, one_of
-from kdet.config.models import R50, ResNet
-from kdet.config.training import DETECTRON_RULES, Rule
+from kdet.config.backbones import R50, ResNet
+from kdet.config.checks import one_of
+from kdet.config.recipe import DETECTRON_GROUPS, ModelConfig, ParamGroup
+from kdet.errors import ConfigError
+
+
+class Stage(NamedTuple):
+    """One box head: foreground IoU, weight of its losses, variances of its deltas."""
+
+    foreground_iou: float
+    loss_weight: float
+    variances: tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class RCNN:
-    """Faster R-CNN (Ren et al. 2015) and what was built on it.
+class RCNN(ModelConfig):
+    """Faster R-CNN (Ren et al. 2015), and Mask and Cascade R-CNN built on it.
 
-    `proposals_*` are (kept before suppression per pyramid level, kept after it per image).
+    `rpn_pre_nms_top_n_*` are anchors per pyramid level, `rpn_post_nms_top_n_*` proposals per image.
     """
 
     backbone: ResNet = R50
@@ -23,23 +33,25 @@ class RCNN:
     num_classes: int = 80  # background not counted
     width: int = 256  # channels of the pyramid and the mask head
     head_width: int = 1024  # of the two fully connected layers of a box head
-    # region proposals
+    # region proposal network
     anchor_scale: float = 1.0  # of the anchors' sides, 32 to 512 pixels of the resized image
     rpn_foreground_iou: float = 0.7
     rpn_background_iou: float = 0.3
-    rpn_batch: int = 256  # anchors sampled per image
-    rpn_foreground: float = 0.5  # at most this share of them foreground
-    rpn_sigma: float = 3.0  # of smooth L1
-    proposals_train: tuple[int, int] = (2000, 2000)
-    proposals_test: tuple[int, int] = (1000, 1000)
-    proposals_nms: float = 0.7
-    clip_proposals: str = "canvas"  # in inference: "canvas", the padded image | "image"
+    rpn_batch_size: int = 256  # anchors sampled per image
+    rpn_positive_fraction: float = 0.5  # at most this share of them foreground
+    rpn_smooth_l1_sigma: float = 3.0
+    rpn_pre_nms_top_n_train: int = 2000
+    rpn_post_nms_top_n_train: int = 2000
+    rpn_pre_nms_top_n_test: int = 1000
+    rpn_post_nms_top_n_test: int = 1000
+    rpn_nms_iou: float = 0.7
+    clip_proposals: str = "canvas"  # in inference, to: "canvas", the padded image | "image"
     # box heads
-    roi_batch: int = 512  # proposals sampled per image
-    roi_foreground: float = 0.25
-    sampling: str = "random"  # "random": uniform, of the batch's "sample_seed" | "first"
+    roi_batch_size: int = 512  # proposals sampled per image
+    roi_positive_fraction: float = 0.25
+    sampling: str = "random"  # "random": by the batch's "sample_seed" | "first" candidates
     score_threshold: float = 0.05
-    pre_nms: int = 5000  # (box, class) pairs that enter the final suppression
+    pre_nms_top_n: int = 5000  # (box, class) pairs per image
     nms_iou: float = 0.5
     max_detections: int = 100
 
@@ -51,12 +63,12 @@ class RCNN:
             raise ConfigError("RCNN.cascade needs neck='fpn' and mask=False: no such row exists")
 
     @property
-    def stages(self) -> tuple[tuple[float, float, tuple[float, float, float, float]], ...]:
-        """Per box head: foreground IoU, loss weight, variances of its deltas."""
-        weights = ((0.5, 1.0, 10.0), (0.6, 0.5, 20.0), (0.7, 0.25, 30.0))
+    def stages(self) -> tuple[Stage, ...]:
+        """The box heads in order: one, or three of a cascade."""
+        settings = ((0.5, 1.0, 10.0), (0.6, 0.5, 20.0), (0.7, 0.25, 30.0))
         return tuple(
-            (iou, weight, (1 / scale, 1 / scale, 2 / scale, 2 / scale))
-            for iou, weight, scale in weights[: 3 if self.cascade else 1]
+            Stage(iou, weight, (1 / scale, 1 / scale, 2 / scale, 2 / scale))
+            for iou, weight, scale in settings[: 3 if self.cascade else 1]
         )
 
     @property
@@ -67,27 +79,27 @@ class RCNN:
     @property
     def mask_rois(self) -> int:
         """Foreground proposals per training image that the mask head sees, at most."""
-        return int(self.roi_batch * self.roi_foreground)
+        return int(self.roi_batch_size * self.roi_positive_fraction)
 
 
-def c4(backbone: ResNet = R50, **changes) -> RCNN:
+def c4_rcnn(backbone: ResNet = R50, **changes) -> RCNN:
     """An R-CNN on one map of stride 16, with the proposal counts of those rows."""
-    facts = {
+    settings = {
         "neck": "c4",
-        "proposals_train": (12000, 2000),
-        "proposals_test": (6000, 1000),
+        "rpn_pre_nms_top_n_train": 12000,
+        "rpn_pre_nms_top_n_test": 6000,
         "clip_proposals": "image",
     }
-    return RCNN(backbone, **{**facts, **changes})
+    return RCNN(backbone, **{**settings, **changes})
 
 
 # A cascade's losses are weighted 1, 1/2, 1/4; its later heads learn at 2 and 4 times the rate.
-CASCADE_RULES = (
-    Rule(r"^box_head_2/.*/bias$", 4.0, 0.0),
-    Rule(r"^box_head_2/", 2.0),
-    Rule(r"^box_head_3/.*/bias$", 8.0, 0.0),
-    Rule(r"^box_head_3/", 4.0),
-    *DETECTRON_RULES,
+CASCADE_GROUPS = (
+    ParamGroup(r"^box_head_2/.*/bias$", 4.0, 0.0),
+    ParamGroup(r"^box_head_2/", 2.0),
+    ParamGroup(r"^box_head_3/.*/bias$", 8.0, 0.0),
+    ParamGroup(r"^box_head_3/", 4.0),
+    *DETECTRON_GROUPS,
 )
 # The small layers of SENet belong to the backbone: their biases learn and decay like kernels.
-SENET_RULES = (Rule(r"^fc\d_\d+_(sqz|exc)/bias$"), *DETECTRON_RULES)
+SENET_GROUPS = (ParamGroup(r"^fc\d_\d+_(sqz|exc)/bias$"), *DETECTRON_GROUPS)

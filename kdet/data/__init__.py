@@ -1,24 +1,31 @@
-"""1 of 6: images and annotations -> TFRecord shards -> static-shape batches."""
+"""Annotations and images -> TFRecord shards -> static-shape batches.
+
+schema          what a record, an example and a batch hold
+convert         COCO and VOC annotations, images -> shards; the synthetic data set
+records         shards -> record bytes; decode: record bytes -> example
+batches         examples -> batches; batch_plan: which images make up which batch
+transforms, augment    changes of one example
+"""
 
 import importlib
 
-_HOME = {
-    "DataError": "errors",
+_LAZY = {
     "Records": "records",
-    "convert_coco": "coco",
-    "convert_voc": "voc",
-    "eval_batches": "pipelines",
-    "image_batch": "pipelines",
-    "make_drawn": "drawn",
-    "prepare": "pipelines",
-    "train_batches": "pipelines",
+    "convert_coco": "convert.coco",
+    "convert_voc": "convert.voc",
+    "describe": "convert.describe",
+    "eval_batches": "batches",
+    "image_batch": "batches",
+    "make_synthetic": "convert.synthetic",
+    "prepare": "batches",
+    "train_batches": "batches",
 }
-__all__ = sorted(_HOME)
+__all__ = sorted(_LAZY)
 
 
 def __getattr__(name):
-    if name in _HOME:
-        return getattr(importlib.import_module(f"kdet.data.{_HOME[name]}"), name)
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"kdet.data.{_LAZY[name]}"), name)
     raise AttributeError(f"module 'kdet.data' has no attribute {name!r}")
 
 

@@ -120,7 +120,7 @@ def decode(payload, max_edges: int = 0, pixels: bool = True) -> dict:
         found = decode_image(values["image/encoded"])
         with tf.control_dependencies([_same_size(stored, tf.shape(found), who)]):
             image = {"image": tf.identity(found)}
-    boxes, keep = clipped(values["object/bbox"], height, width)
+    boxes, keep = clip_boxes(values["object/bbox"], height, width)
     crowd, masks = values["object/crowd"] > 0, {}
     if max_edges:
         edges, parts = outlines(values, keep & ~crowd, max_edges)
@@ -135,17 +135,17 @@ def decode(payload, max_edges: int = 0, pixels: bool = True) -> dict:
         **image,
         "image_id": values["image/id"],
         "original_size": stored,
-        **chosen(truth, keep),
+        **filter_objects(truth, keep),
     }
 
 
-def chosen(truth: dict, keep) -> dict:
+def filter_objects(truth: dict, keep) -> dict:
     """The objects of which `keep`, (n,) bool, is true; one search for all of their values."""
     index = tf.where(keep)[:, 0]
     return {name: tf.gather(value, index) for name, value in truth.items()}
 
 
-def clipped(bbox, height, width):
+def clip_boxes(bbox, height, width):
     """Annotated boxes as truth: x1 = max(0, x), x2 = min(width, x1 + max(1, w)); the same for y.
 
     A box that begins left of the image keeps its width; both as in the reference, half-open.

@@ -1,4 +1,4 @@
-"""Objects' outlines as directed edges, few enough for fixed arrays; `kdet.ops.masks` draws them.
+"""Objects' outlines as directed edges, few enough for fixed arrays; `kdet.ops.polygons` draws them.
 
 An object's mask is the union of its parts, and a part covers what a walk along its edges encloses.
 Polygons keep their points. Run lengths become the steps between the columns' pixels, as one part:
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-MOST_PARTS = 31  # of an object; the largest stay. `kdet.ops.masks.MAX_PARTS`
+MOST_PARTS = 31  # of an object; the largest stay. `kdet.ops.polygons.MAX_PARTS`
 
 
 def outlines(values: dict, wanted, most: int):
@@ -54,7 +54,7 @@ def outline(polygons, runs, height: int, most: int):
 
     Args:
         polygons: list of (p, 2) arrays, x y in pixels; empty where the object has runs.
-        runs: lengths of a mask's runs (`kdet.data.rle`), or none.
+        runs: lengths of a mask's runs (`kdet.masks.rle`), or none.
         height: of the image.
         most: at least 3.
     Returns:

@@ -1,12 +1,11 @@
 """A folder of shards opened, checked and read: any record at any time, inside or outside tf.data.
 
-The folder is what `kdet.data.write` leaves: dataset.json, index.npz and TFRecord shards.
+The folder is what `kdet.data.convert.write` leaves: dataset.json, index.npz and TFRecord shards.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 import re
@@ -17,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from kdet.config import ConfigError, LabelMap
-from kdet.data.errors import DataError
+from kdet.config import LabelMap
 from kdet.data.schema import VERSION
+from kdet.errors import ConfigError, DataError
+from kdet.files import sha256_of
 
 _HEADER, _FOOTER = 12, 4  # TFRecord framing around each payload, in bytes
 _COLUMNS = ("shard", "offset", "length", "fingerprint", "height", "width", "image_id", "objects")
@@ -115,14 +115,11 @@ class Records:
         """Reads every byte. Raises DataError for the first shard whose SHA-256 is another one."""
         self.check_sizes()
         for k, shard in enumerate(self.shards):
-            digest = hashlib.sha256()
-            with open(self._path(k), "rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-            if digest.hexdigest() != shard["sha256"]:
+            found = sha256_of(self._path(k))
+            if found != shard["sha256"]:
                 raise DataError(
                     f"{self._path(k)}: expected sha256 {shard['sha256'][:12]}..., "
-                    f"found {digest.hexdigest()[:12]}..."
+                    f"found {found[:12]}..."
                 )
 
     def read(self, number):

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from kdet.config import Data
 from kdet.data import outlines
-from kdet.data.plan import fit
-from kdet.data.resample import stretch
+from kdet.data.augment.resize import resize
+from kdet.data.batch_plan import resized_shape
 
 _FLIP, _SAMPLE = 1, 2  # folded into the seed
 
@@ -58,17 +58,17 @@ def normalise(data: Data):
     return apply
 
 
-def sized(data: Data, canvas):
-    """uint8 image -> normalised and resized, padded to `canvas`; boxes go with it. See `resize`.
+def resize_and_pad(data: Data, canvas):
+    """uint8 image -> normalised and resized, padded to `canvas`; boxes go with it. See `resize_image`.
 
     A stretched image is resized as whole numbers, as the reference does, and then normalised.
     """
-    parts = normalise(data), resize(data, canvas)
+    parts = normalise(data), resize_image(data, canvas)
     return chain(*(parts if data.resize == "scale" else reversed(parts)))
 
 
-def resize(data: Data, canvas):
-    """Resizes an image by `kdet.data.plan.fit` and pads it; boxes go with it.
+def resize_image(data: Data, canvas):
+    """Resizes an image by `kdet.data.batch_plan.resized_shape` and pads it; boxes go with it.
 
     The image is float32 for "scale", uint8 for "stretch", which fills the canvas. Adds
     resized_size, (2,) float32: scale * (h, w), not rounded, as the reference trains with.
@@ -80,9 +80,9 @@ def resize(data: Data, canvas):
     def apply(example):
         image = example["image"]
         size = tf.shape(image)[:2]
-        scale, height, width = fit(size[0], size[1], data, xp=tf)
+        scale, height, width = resized_shape(size[0], size[1], data, xp=tf)
         if data.resize == "stretch":
-            image = stretch(image, data.interpolation, (height, width))
+            image = resize(image, data.interpolation, (height, width))
         else:
             image = resize_bilinear(image, scale, (height, width), canvas)
         resized = tf.cast(tf.cast(size, tf.float64) * scale, tf.float32)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
-from pathlib import Path
 
 import numpy as np
 
-from kdet.data.shards import write_atomic
-from kdet.evaluate.truth import EvaluationError, check, class_names
+from kdet.errors import EvaluationError
+from kdet.evaluate.truth import check, class_names
 
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
@@ -104,15 +102,3 @@ def _count(annotations):
 def _mean_of_defined(values):
     defined = values[values > -1]
     return float(defined.mean()) if defined.size else -1.0
-
-
-def write_results(path, rows: list[dict]) -> Path:
-    """Writes COCO result rows as JSON; a reader never sees half a file. Returns the path.
-
-    Raises ValueError for non-finite numbers.
-    """
-    path = Path(path)
-    content = json.dumps(rows, allow_nan=False).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, content)
-    return path

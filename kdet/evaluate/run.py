@@ -7,10 +7,13 @@ from tqdm import tqdm
 
 from kdet.config import LabelMap
 from kdet.detections import coco_rows
-from kdet.evaluate.coco import evaluate_coco, write_results
-from kdet.evaluate.truth import EvaluationError, has_masks, truth_of
+from kdet.errors import EvaluationError
+from kdet.evaluate.coco import evaluate_coco
+from kdet.evaluate.truth import has_masks, truth_of
 from kdet.evaluate.voc import evaluate_voc
-from kdet.masks import encode, paste
+from kdet.files import write_json
+from kdet.masks import paste_mask
+from kdet.masks.rle import encode_mask
 
 METRICS = {"coco": evaluate_coco, "voc": evaluate_voc}
 INPUTS = ("image", "resized_size", "original_size")
@@ -29,7 +32,7 @@ def predict_all(detector, batches, total: int | None = None) -> dict[int, dict[s
 
     Returns:
         image id -> {"boxes": (n, 4), "scores": (n,), "labels": (n,), ...}, valid ones only; with
-        masks "segmentations", a list of n (`kdet.masks.encode`).
+        masks "segmentations", a list of n (`kdet.masks.rle.encode_mask`).
 
     Raises:
         EvaluationError: an image that comes twice.
@@ -50,7 +53,7 @@ def predict_all(detector, batches, total: int | None = None) -> dict[int, dict[s
                 one = {k: v[row][valid[row]] for k, v in outputs.items()}
                 if "masks" in one:
                     pairs = zip(one.pop("masks"), one["boxes"])
-                    one["segmentations"] = [encode(paste(*p, sizes[row])) for p in pairs]
+                    one["segmentations"] = [encode_mask(paste_mask(*p, sizes[row])) for p in pairs]
                 found[image_id] = one
             bar.update(len(found) - before)
     return found
@@ -81,7 +84,7 @@ def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco
     """
     if metric not in METRICS:
         raise EvaluationError(f"metric must be one of {', '.join(METRICS)}; got {metric!r}")
-    from kdet.data.pipelines import eval_batches
+    from kdet.data.batches import eval_batches
     from kdet.data.records import Records
 
     records = records if isinstance(records, Records) else Records.open(records)
@@ -93,7 +96,7 @@ def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco
     found = predict_all(detector, batches, len(truth["images"]))
     rows = result_rows(found, truth)
     if out is not None:
-        write_results(out, rows)
+        write_json(out, rows)
     metrics = METRICS[metric](truth, rows, found)
     return _joined(metrics, evaluate_coco(truth, rows, found, "segm")) if masks else metrics
 

@@ -6,9 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-
-class EvaluationError(ValueError):
-    """Truth, predictions and evaluated images do not belong together; the text is one line."""
+from kdet.errors import EvaluationError
 
 
 def truth_of(records, masks: bool = False) -> dict:
@@ -159,8 +157,8 @@ def _repeated(ids):
     return [i for i, times in Counter(ids).items() if times > 1]
 
 
-def _refuse(said, offenders):
+def _refuse(message, offenders):
     if offenders:
         first = ", ".join(map(str, sorted(offenders)[:10]))
         more = f", ... ({len(offenders)} in all)" if len(offenders) > 10 else ""
-        raise EvaluationError(f"{said}: {first}{more}")
+        raise EvaluationError(f"{message}: {first}{more}")

@@ -1,10 +1,20 @@
-"""Keras layers, one public class a file; every class saves and loads by name.
+"""Keras layers that several families share. Layers of one family are in its room in kdet.models.
 
-Importing this package registers all of them with Keras, which `keras.models.load_model` needs.
+`import kdet.models` registers all layers of kdet with Keras, which `keras.models.load_model` needs.
 """
 
-import importlib
-import pkgutil
+from kdet.layers.base import ConfiguredLayer, Decoder
+from kdet.layers.conv_norm import BatchNorm, FrozenNormConv2D
+from kdet.layers.depthwise import DepthwiseNorm
+from kdet.layers.fpn import FPN
+from kdet.layers.roi_align import RoIAlign
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+__all__ = [
+    "FPN",
+    "BatchNorm",
+    "ConfiguredLayer",
+    "Decoder",
+    "DepthwiseNorm",
+    "FrozenNormConv2D",
+    "RoIAlign",
+]

@@ -1,9 +1,42 @@
-"""Convolutions and their norms: frozen and folded, or trained."""
+"""Convolutions with batch norm: with frozen, folded statistics, or trained."""
 
 import keras
 from keras import layers, ops
 
-from kdet.layers.batch_norm import BatchNorm
+from kdet.layers.base import ConfiguredLayer
+from kdet.ops import tf_kernels
+
+
+@keras.saving.register_keras_serializable("kdet")
+class BatchNorm(keras.layers.BatchNormalization):
+    """Keras's layer with the reference's settings; statistics are those of the global batch.
+
+    On one TensorFlow replica a fused kernel does the work, in inference too, where the graph
+    optimiser merges it with the convolution before it. On several, Keras exchanges the statistics.
+    """
+
+    def __init__(self, momentum=0.9, epsilon=1e-5, synchronized=None, **kwargs):
+        if synchronized is None:
+            # Keras exchanges statistics on TensorFlow only, which is where kdet trains
+            synchronized = keras.backend.backend() == "tensorflow"
+        super().__init__(momentum=momentum, epsilon=epsilon, synchronized=synchronized, **kwargs)
+
+    def call(self, inputs, training=None, mask=None):
+        training = bool(training) and self.trainable
+        if mask is not None or not tf_kernels.has_fused_norm(alone=training):
+            return super().call(inputs, training=training, mask=mask)
+        outputs, mean, variance = tf_kernels.fused_norm(
+            inputs,
+            self.gamma,
+            self.beta,
+            None if training else (self.moving_mean, self.moving_variance),
+            self.epsilon,
+        )
+        if training:
+            keep = self.momentum
+            self.moving_mean.assign(self.moving_mean * keep + mean * (1 - keep))
+            self.moving_variance.assign(self.moving_variance * keep + variance * (1 - keep))
+        return outputs
 
 
 def he_normal(kernel_size, channels):
@@ -33,7 +66,7 @@ def conv_batch_norm(
         # strided "same" pads the far sides only on even sizes, which shifts the features
         side, padding = (kernel_size - 1) // 2, "valid"
         x = layers.ZeroPadding2D(side, name=f"{name}_pad")(x) if side else x
-    facts = {
+    settings = {
         "strides": strides,
         "padding": padding,
         "use_bias": False,
@@ -41,12 +74,12 @@ def conv_batch_norm(
         "name": name,
     }
     start = initializer or he_normal(kernel_size, x.shape[-1])
-    x = layers.Conv2D(filters, kernel_size, groups=groups, kernel_initializer=start, **facts)(x)
+    x = layers.Conv2D(filters, kernel_size, groups=groups, kernel_initializer=start, **settings)(x)
     return BatchNorm(trainable=trainable, name=norm_name)(x)
 
 
 @keras.saving.register_keras_serializable("kdet")
-class FrozenNormConv2D(keras.layers.Layer):
+class FrozenNormConv2D(ConfiguredLayer):
     """y = scale * conv(x, kernel) + offset, computed as conv(x, scale * kernel) + offset.
 
     `scale` and `offset` are batch norm statistics folded for good: they are never trained, whatever
@@ -60,6 +93,8 @@ class FrozenNormConv2D(keras.layers.Layer):
         initial_scale: of `scale`, until weights are loaded.
     Input (B, H, W, C) -> output (B, ceil(H / strides), ceil(W / strides), filters).
     """
+
+    SETTINGS = ("filters", "kernel_size", "strides", "groups", "initial_scale")
 
     def __init__(self, filters, kernel_size, strides=1, groups=1, initial_scale=1.0, **kwargs):
         super().__init__(**kwargs)
@@ -94,16 +129,6 @@ class FrozenNormConv2D(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         sides = [side and -(-side // self.strides) for side in input_shape[1:3]]
         return (input_shape[0], *sides, self.filters)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "groups": self.groups,
-            "initial_scale": self.initial_scale,
-        }
 
 
 def pad_symmetric(inputs, kernel_size):

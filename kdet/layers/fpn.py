@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from kdet.layers.base import ConfiguredLayer
 from kdet.layers.conv_norm import pad_symmetric
 
 
@@ -11,7 +12,7 @@ def _uniform(limit):
 
 
 @keras.saving.register_keras_serializable("kdet")
-class FPN(keras.layers.Layer):
+class FPN(ConfiguredLayer):
     """Top-down pyramid: {"C3": (B, H/8, W/8, c3), ...} -> {"P3": (B, H/8, W/8, width), ...}.
 
     Laterals 1x1, nearest x2 upsampling added on the way down, 3x3 outputs; biases, no norm, no
@@ -22,6 +23,8 @@ class FPN(keras.layers.Layer):
         extra: "conv": P6 = 3x3 stride 2 on the coarsest C map, P7 the same on relu(P6), as
             RetinaNet; "pool": P6 = P5 subsampled, as the two-stage rows; "none".
     """
+
+    SETTINGS = ("width", "extra")
 
     def __init__(self, width=256, extra="conv", **kwargs):
         super().__init__(**kwargs)
@@ -86,9 +89,6 @@ class FPN(keras.layers.Layer):
             sides = [side and -(-side // 2) for side in sides]
             shapes[f"P{level}"] = (batch, *sides, self.width)
         return shapes
-
-    def get_config(self):
-        return {**super().get_config(), "width": self.width, "extra": self.extra}
 
 
 def upsample(inputs):

@@ -1,16 +1,15 @@
 """The one object for training, prediction, evaluation and export."""
 
+from __future__ import annotations
+
 import keras
 
 from kdet import config as configs
-from kdet.models import rcnn, retinanet, ssd, yolov3
+from kdet.errors import ConfigError
+from kdet.models.families import family_of
+from kdet.models.family import network_inputs
 
-FAMILIES = {
-    configs.RetinaNet: retinanet,
-    configs.RCNN: rcnn,
-    configs.SSD: ssd,
-    configs.YOLOv3: yolov3,
-}
+INPUTS = ("image", "resized_size", "original_size")
 
 
 class Detector:
@@ -20,92 +19,185 @@ class Detector:
     `detector({"image": (B, H, W, 3) float32 preprocessed, "resized_size": (B, 2) h, w before
     padding, "original_size": (B, 2) h, w})` -> `{"boxes": (B, N, 4) float32 xyxy original pixels,
     "scores": (B, N) float32, "labels": (B, N) int32, "valid": (B, N) bool[, "masks": (B, N, M, M)
-    float32 probabilities over each box, see `kdet.masks.paste`]}`, by falling score.
+    float32 probabilities over each box, see `kdet.masks.paste_mask`]}`, by falling score.
 
     Attributes:
-        network: keras.Model, image (and its sizes) -> raw outputs; owns every weight.
-        model: keras.Model, the contract above; shares the weights.
+        network: keras.Model, the image (and its sizes) -> outputs of the network; owns every
+            weight. Use it to freeze, inspect or replace layers.
+        model: keras.Model, the contract above; shares the weights. Use it in other Keras models.
         config, data: the `kdet.config` values it was built from.
         labels: `kdet.config.LabelMap`.
+        recipe: the `kdet.config.Recipe` it was loaded with, or None.
     """
 
     def __init__(self, network, model, config, data, labels):
         self.network, self.model = network, model
         self.config, self.data, self.labels = config, data, labels
+        self.recipe = None
         self._compiled = None
 
     def __call__(self, inputs):
-        """Detections of a prepared batch; the contract is in the class docstring."""
-        if self._compiled is None:
-            from kdet.runtime import compiled
+        """Detections of a prepared batch; the contract is in the class docstring.
 
-            self._compiled = compiled(self.model)
-        names = ("image", "resized_size", "original_size")
-        missing = [name for name in names if name not in inputs]
+        Raises:
+            ValueError: an input is missing.
+        """
+        missing = [name for name in INPUTS if name not in inputs]
         if missing:
-            raise ValueError(f"inputs need {', '.join(names)}; missing {', '.join(missing)}")
-        return self._compiled({name: inputs[name] for name in names})
+            raise ValueError(f"inputs need {', '.join(INPUTS)}; missing {', '.join(missing)}")
+        if self._compiled is None:
+            self._compiled = compiled(self.model)
+        return self._compiled({name: inputs[name] for name in INPUTS})
 
-    def raw(self, inputs):
-        """Raw outputs of the network (a nested dict) for the same inputs."""
-        return self.network(feed(self.network, inputs), training=False)
+    def outputs(self, inputs):
+        """Outputs of the network (a nested dict), before decoding, for the same inputs."""
+        return self.network(network_inputs(self.network, inputs), training=False)
 
-    def train_network(self):
+    def training_model(self):
         """The model to train: the network itself, or one that shares its layers.
 
-        Two-stage networks need the truth to choose what their heads see. `feed` says what a model
-        eats of a batch.
+        Two-stage networks need the ground truth to choose what their heads see.
+        `kdet.models.family.network_inputs` gives the inputs that a model reads of a batch.
         """
-        family = FAMILIES[type(self.config)]
-        if hasattr(family, "train_network"):
-            return family.train_network(self.config, self.network)
-        return self.network
+        make = family_of(self.config).training_model
+        return make(self.config, self.network) if make else self.network
 
     def detect(self, images, threshold=0.05):
         """Finds objects in images of any kind; see `kdet.predict.detect`.
 
+        Args:
+            images: a path, a folder, a PIL image, a (H, W, 3) uint8 array, or a list of these.
+            threshold: detections with a lower score are left out.
         Returns:
-            list of `kdet.detections.Detections`, one per image.
+            list of `kdet.Detections`, one per image.
         """
         from kdet.predict import detect
 
         return detect(self, images, threshold)
 
+    def predict(self, images, batch=8) -> dict:
+        """Arrays in, arrays out, in batches; see `kdet.predict.predict`.
 
-def feed(network, batch):
-    """What a network eats of a batch: the image alone, or a dict of what its inputs are named."""
-    if isinstance(network.input, dict):
-        return {name: batch[name] for name in network.input}
-    return batch["image"]
+        Args:
+            images: (n, H, W, 3) uint8 RGB, or a sequence of (H, W, 3) uint8 arrays of any sizes.
+            batch: images per call.
+        Returns:
+            {"boxes": (n, N, 4), "scores": (n, N), "labels": (n, N), "valid": (n, N)[, "masks"]},
+            NumPy arrays; boxes in pixels of each image.
+        """
+        from kdet.predict import predict
+
+        return predict(self, images, batch)
+
+    def evaluate(self, data, split="val", metric=None, batch=1) -> dict:
+        """The metrics on a converted data set; see `kdet.evaluate.run.evaluate`.
+
+        Args:
+            data: folder of a data set, or the parent of its splits.
+            split: which of them.
+            metric: "coco" or "voc"; None takes that of the published numbers.
+            batch: images per call.
+        Returns:
+            name -> number in 0..1, and "per_class".
+        """
+        from kdet.data.records import Records
+        from kdet.evaluate.run import evaluate
+
+        metric = metric or family_of(self.config).metric
+        return evaluate(self, Records.open(data, split), self.data, batch, metric)
+
+    def export(self, folder):
+        """Writes a SavedModel that needs TensorFlow only; see `kdet.export`. Returns the folder."""
+        from kdet.serving import export
+
+        return export(self, folder)
+
+    def save(self, path):
+        """Writes weights, recipe and labels as one file that `kdet.load(path)` reads.
+
+        Args:
+            path: a `.npz` file; an existing one is replaced.
+        Raises:
+            ConfigError: the detector has no recipe: it was built, not loaded.
+        """
+        from kdet.models.loading import save
+
+        return save(self, path)
+
+    def in_float32(self) -> Detector:
+        """The detector itself, or one with float32 layers and the same weights."""
+        if all(layer.compute_dtype == "float32" for layer in self.network.layers):
+            return self
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy("float32")
+        try:
+            twin = build(self.config, self.data, self.labels)
+        finally:
+            keras.config.set_dtype_policy(policy)
+        for theirs, ours in zip(twin.network.variables, self.network.variables):
+            theirs.assign(ours)
+        return twin
 
 
-def build(config, data=None, labels=None):
-    """A detector with freshly initialised weights.
+def build(config, data=None, labels=None) -> Detector:
+    """A detector with random weights.
 
     Args:
         config: a model config of `kdet.config`, e.g. `RetinaNet(R50)`.
-        data: `kdet.config.Data`; how images are prepared. Default: that of COCO rows.
+        data: `kdet.config.Data`, how images are prepared. Default: that of the COCO rows.
         labels: `kdet.config.LabelMap` of `config.num_classes` names. Default: "0", "1", ...
     Returns:
         Detector.
     Raises:
-        ConfigError: labels and num_classes contradict each other.
+        ConfigError: `config` is of no family, or labels and num_classes contradict each other.
     """
-    data = data or configs.coco()
+    family = family_of(config)
+    data = data or configs.coco_data()
     if labels is None:
         count = config.num_classes
         labels = configs.LabelMap(tuple(map(str, range(count))), tuple(range(count)))
     if len(labels) != config.num_classes:
-        raise configs.ConfigError(
+        raise ConfigError(
             f"num_classes is {config.num_classes} but the label map has {len(labels)} names"
         )
-    family = FAMILIES[type(config)]
     network = family.network(config)
     inputs = {
         "image": keras.Input((None, None, 3), name="image", dtype="float32"),
         "resized_size": keras.Input((2,), name="resized_size", dtype="float32"),
         "original_size": keras.Input((2,), name="original_size", dtype="float32"),
     }
-    outputs = family.detections(config)(network(feed(network, inputs)), *inputs.values())
-    model = keras.Model(inputs, outputs, name="detector")
-    return Detector(network, model, config, data, labels)
+    outputs = network(network_inputs(network, inputs))
+    detections = family.detections(config)(outputs, *inputs.values())
+    return Detector(network, keras.Model(inputs, detections, name="detector"), config, data, labels)
+
+
+def compiled(model):
+    """`model` as a compiled function of one nested input.
+
+    On TensorFlow the graph keeps unknown batch and image sizes, so a new size costs no new trace;
+    on JAX every size is compiled once.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        signature = {
+            tensor.name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, tensor.name)
+            for tensor in model.inputs
+        }
+        return tf.function(lambda inputs: model(inputs, training=False), [signature])
+    if keras.backend.backend() == "jax":
+        import jax
+
+        call = jax.jit(
+            lambda trainable, fixed, inputs: model.stateless_call(
+                trainable, fixed, inputs, training=False
+            )[0]
+        )
+
+        def run(inputs):
+            trainable = [v.value for v in model.trainable_variables]
+            fixed = [v.value for v in model.non_trainable_variables]
+            return call(trainable, fixed, inputs)
+
+        return run
+    raise RuntimeError(f"kdet runs on tensorflow or jax; got {keras.backend.backend()!r}")

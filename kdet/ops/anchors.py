@@ -16,7 +16,7 @@ def _round(value):
     return np.floor(np.float32(value) + np.float32(0.5))
 
 
-def cell(stride, sizes, ratios):
+def cell_anchors(stride, sizes, ratios):
     """The anchors of the cell at the origin.
 
     Args:
@@ -40,13 +40,13 @@ def cell(stride, sizes, ratios):
     return np.array(boxes, "float32")
 
 
-def grid(height, width, stride, cell_anchors):
+def grid_anchors(height, width, stride, cell_anchors):
     """Anchors of a whole feature map.
 
     Args:
         height, width: cells; ints or scalar int tensors.
         stride: pixels between cells.
-        cell_anchors: (A, 4), from `cell`.
+        cell_anchors: (A, 4), from `cell_anchors`.
     Returns:
         (height * width * A, 4) float32, flattened in the order row, column, anchor.
     """
@@ -64,8 +64,10 @@ def retina_sizes(stride):
 
 
 def retina_grid(height, width, stride):
-    """RetinaNet's nine anchors per cell on a map of height x width cells; see `grid`."""
-    return grid(height, width, stride, cell(stride, retina_sizes(stride), RETINA_RATIOS))
+    """RetinaNet's nine anchors per cell on a map of height x width cells; see `grid_anchors`."""
+    return grid_anchors(
+        height, width, stride, cell_anchors(stride, retina_sizes(stride), RETINA_RATIOS)
+    )
 
 
 def retina_pyramid(canvas):
@@ -85,7 +87,7 @@ def retina_pyramid(canvas):
 
 
 def rpn_grid(height, width, level, scale=1.0):
-    """The region proposal network's anchors on one map; see `grid`.
+    """The region proposal network's anchors on one map; see `grid_anchors`.
 
     A pyramid level "P2" to "P6" has one size, 8 strides; the single map "C4" has five. All sides
     are multiplied by `scale`.
@@ -93,7 +95,7 @@ def rpn_grid(height, width, level, scale=1.0):
     stride = 2 ** int(level[1:])
     sizes = (8 * stride,) if level.startswith("P") else (32, 64, 128, 256, 512)
     sizes = tuple(scale * size for size in sizes)
-    return grid(height, width, stride, cell(stride, sizes, RPN_RATIOS))
+    return grid_anchors(height, width, stride, cell_anchors(stride, sizes, RPN_RATIOS))
 
 
 def rpn_pyramid(canvas, neck, scale=1.0):

@@ -137,3 +137,12 @@ def upright(boxes):
     """
     low, high = boxes[..., :2], boxes[..., 2:]
     return ops.concatenate([low, ops.maximum(low, high)], axis=-1)
+
+
+def smooth_l1(difference, sigma):
+    """0.5 (sigma d)^2 where |d| < 1 / sigma^2, |d| - 0.5 / sigma^2 elsewhere.
+
+    (`smooth_l1_loss_op.h`; Girshick 2015 at sigma 1.) Any shape, same shape back.
+    """
+    size, beta = ops.abs(difference), 1.0 / sigma**2
+    return ops.where(size < beta, 0.5 / beta * ops.square(difference), size - 0.5 * beta)

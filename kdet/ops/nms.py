@@ -2,14 +2,13 @@
 
 from keras import ops
 
-from kdet import native
 from kdet.ops import boxes as box_ops
-from kdet.ops import select
+from kdet.ops import gather, tf_kernels
 
 QUICK = 5  # pairs per detection wanted that nearly always suffice
 
 
-def suppress(
+def batched_nms(
     boxes,
     scores,
     valid,
@@ -49,30 +48,32 @@ def suppress(
     classes = None if classes is None else _padded(classes, rounds * block)
     if not ordered:
         order = _order(scores, valid[:, :total], rounds * block)
-        boxes, valid = select.rows(boxes, order), select.rows(valid, order)
-        classes = None if classes is None else select.rows(classes, order)
+        boxes, valid = gather.batch_gather(boxes, order), gather.batch_gather(valid, order)
+        classes = None if classes is None else gather.batch_gather(classes, order)
 
     facts = (iou_threshold, keep, min_overlap, block)
     tensors = (boxes, valid) if classes is None else (boxes, valid, classes)
-    kept, taken = native.island(lambda *tensors: _walk(facts, *tensors), *tensors)
+    kept, taken = tf_kernels.xla_compiled(lambda *tensors: _walk(facts, *tensors), *tensors)
     # a place may be in the padding of the last block; such places are never taken
-    return ops.where(taken, kept if ordered else select.rows(order, kept), 0), taken
+    return ops.where(taken, kept if ordered else gather.batch_gather(order, kept), 0), taken
 
 
 def _walk(facts, boxes, valid, classes=None):
-    """The blocks of `suppress`: places (B, keep) int32 that are kept, and which of them count."""
+    """The blocks of `batched_nms`: places (B, keep) int32 that are kept, and which of them count."""
     iou_threshold, keep, min_overlap, block = facts
     batch, rounds = ops.shape(boxes)[0], boxes.shape[1] // block
 
     def overlaps(first, second):
         """Whether candidates `first` (B, n) and `second` (B, m) are too close: (B, n, m) bool."""
         near = (
-            box_ops.iou(select.rows(boxes, first), select.rows(boxes, second), min_overlap)
+            box_ops.iou(
+                gather.batch_gather(boxes, first), gather.batch_gather(boxes, second), min_overlap
+            )
             > iou_threshold
         )
         if classes is None:
             return near
-        first, second = select.rows(classes, first), select.rows(classes, second)
+        first, second = gather.batch_gather(classes, first), gather.batch_gather(classes, second)
         return ops.logical_and(near, first[:, :, None] == second[:, None, :])
 
     place = ops.arange(1, rounds * block + 1, dtype="int32")
@@ -86,8 +87,8 @@ def _walk(facts, boxes, valid, classes=None):
         here = step * block + ops.arange(block, dtype="int32")
         here = ops.broadcast_to(here[None], (batch, block))
         hit = _hit(overlaps(here, kept), taken)
-        alive = ops.logical_and(select.rows(valid, here), ops.logical_not(hit))
-        alive = _settle(overlaps(here, here), alive)
+        alive = ops.logical_and(gather.batch_gather(valid, here), ops.logical_not(hit))
+        alive = _greedy_fixpoint(overlaps(here, here), alive)
         return (step + 1, *_first(kept, taken, here, alive, keep))
 
     start = (
@@ -98,7 +99,7 @@ def _walk(facts, boxes, valid, classes=None):
     return ops.while_loop(unfinished, walk, start, maximum_iterations=rounds)[1:]
 
 
-def multiclass(
+def multiclass_nms(
     boxes, scores, score_threshold, iou_threshold, keep, per_class, pairs=4000, min_overlap=0.0
 ):
     """Greedy NMS of every class by itself, then the best detections of all classes.
@@ -110,7 +111,7 @@ def multiclass(
         boxes: (B, N, 4) float32.
         scores: (B, N, C) float32.
         score_threshold: scores must be above it.
-        iou_threshold, min_overlap: see `suppress`.
+        iou_threshold, min_overlap: see `batched_nms`.
         keep: detections per image.
         per_class: boxes of one class that enter its suppression.
         pairs: see above.
@@ -122,25 +123,25 @@ def multiclass(
         # the boxes of the best pairs are among the best boxes by their best class
         most = pairs if scores.shape[1] else ops.minimum(pairs, ops.shape(scores)[1])
         _, index = ops.top_k(ops.max(scores, axis=-1), most)
-        boxes, scores = select.rows(boxes, index), select.rows(scores, index)
+        boxes, scores = gather.batch_gather(boxes, index), gather.batch_gather(scores, index)
     classes = scores.shape[2]
     flat = ops.reshape(scores, (-1, ops.shape(scores)[1] * classes))
 
     def attempt(count):
         """Detections from the `count` best pairs, and whether more pairs could change them."""
-        scores, index = select.top(flat, count)
+        scores, index = gather.top_k(flat, count)
         # all that follows is many small steps
-        return native.island(judge, boxes, scores, index)
+        return tf_kernels.xla_compiled(judge, boxes, scores, index)
 
     def judge(boxes, scores, index):
-        near, labels = select.rows(boxes, index // classes), index % classes
+        near, labels = gather.batch_gather(boxes, index // classes), index % classes
         valid = ops.logical_and(scores > score_threshold, _rank(labels, classes) < per_class)
-        index, taken = suppress(
+        index, taken = batched_nms(
             near, scores, valid, iou_threshold, keep, labels, min_overlap, block=64, ordered=True
         )
         short = ops.logical_not(ops.all(taken, axis=1))
         more = ops.any(ops.logical_and(short, scores[:, -1] > score_threshold))
-        return survivors(near, scores, labels, index, taken), more
+        return gather_detections(near, scores, labels, index, taken), more
 
     quick = QUICK * keep
     if quick >= min(pairs, flat.shape[1] or pairs):
@@ -157,19 +158,19 @@ def _rank(labels, classes):
     return ops.sum(ops.cumsum(own, axis=2) * own, axis=1) - 1
 
 
-def survivors(boxes, scores, labels, index, taken):
+def gather_detections(boxes, scores, labels, index, taken):
     """What suppression left, as detections.
 
     Args:
         boxes, scores, labels: (B, N, 4), (B, N), (B, N) candidates.
-        index, taken: of `suppress`.
+        index, taken: of `batched_nms`.
     Returns:
-        {"boxes", "scores", "labels", "valid"} as `multiclass` returns them.
+        {"boxes", "scores", "labels", "valid"} as `multiclass_nms` returns them.
     """
     return {
-        "boxes": ops.where(taken[..., None], select.rows(boxes, index), 0.0),
-        "scores": ops.where(taken, select.rows(scores, index), 0.0),
-        "labels": ops.where(taken, select.rows(labels, index), 0),
+        "boxes": ops.where(taken[..., None], gather.batch_gather(boxes, index), 0.0),
+        "scores": ops.where(taken, gather.batch_gather(scores, index), 0.0),
+        "labels": ops.where(taken, gather.batch_gather(labels, index), 0),
         "valid": taken,
     }
 
@@ -188,7 +189,7 @@ def _padded(values, length):
     return ops.pad(values, pad)
 
 
-def _settle(overlap, alive):
+def _greedy_fixpoint(overlap, alive):
     """Greedy survivors inside one sorted block. overlap (B, n, n), alive (B, n) -> (B, n) bool."""
     size = overlap.shape[1]
     earlier = ops.arange(size)[None, :] < ops.arange(size)[:, None]
@@ -214,4 +215,4 @@ def _first(kept, taken, here, alive, keep):
     flags = ops.concatenate([taken, alive], axis=1)
     rank = ops.where(flags, ops.arange(flags.shape[1], 0, -1, dtype="int32")[None], 0)
     rank, position = ops.top_k(rank, keep)
-    return select.rows(indices, position), rank > 0
+    return gather.batch_gather(indices, position), rank > 0

@@ -8,13 +8,13 @@ Results are differentiable in the features, not in the boxes.
 
 from keras import ops
 
-from kdet import native
 from kdet.ops import boxes as box_ops
+from kdet.ops import tf_kernels
 
-CHUNK = 32  # regions handled at a time by `adaptive`: bounds its memory
+CHUNK = 32  # regions handled at a time by `adaptive_roi_align`: bounds its memory
 
 
-def levels(boxes, lowest, highest):
+def assign_levels(boxes, lowest, highest):
     """The pyramid level of every box (Lin et al. 2016, equation 1).
 
     Args:
@@ -28,7 +28,7 @@ def levels(boxes, lowest, highest):
     return ops.cast(ops.clip(level, lowest, highest), "int32")
 
 
-def pyramid(features, boxes, size, samples=2, repeatable=True):
+def multilevel_roi_align(features, boxes, size, samples=2, repeatable=True):
     """A fixed number of samples per bin, every box on its own level.
 
     Args:
@@ -46,14 +46,14 @@ def pyramid(features, boxes, size, samples=2, repeatable=True):
     channels = features[names[0]].shape[-1]
     shapes = [ops.shape(features[name])[1:3] for name in names]
     counts = [height * width for height, width in shapes]
-    level = levels(boxes, first, first + len(names) - 1)
+    level = assign_levels(boxes, first, first + len(names) - 1)
     extents = _extents(boxes, 2.0 ** -ops.cast(level, "float32"))
 
-    if not repeatable and native.has_resampler():
+    if not repeatable and tf_kernels.has_crop_and_resize():
         start = ops.stack([place for place, _ in extents], axis=-1)
         step = ops.stack([length for _, length in extents], axis=-1) / (size * samples)
         maps = [features[name] for name in names]
-        pooled = native.resample(
+        pooled = tf_kernels.crop_and_resize_align(
             maps, level - first, start + 0.5 * step, step, size * samples, samples
         )
         return ops.cast(pooled, maps[0].dtype)
@@ -77,7 +77,7 @@ def pyramid(features, boxes, size, samples=2, repeatable=True):
     return ops.cast(ops.sum(ops.reshape(pooled, shape), axis=(3, 5)), flat.dtype)
 
 
-def adaptive(features, boxes, size, stride):
+def adaptive_roi_align(features, boxes, size, stride):
     """As many samples per bin as it covers cells: n = ceil(cells / R), per box and axis.
 
     Interpolating and averaging is linear in each axis, so a box is two small matrices.

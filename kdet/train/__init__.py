@@ -18,6 +18,6 @@ def main(recipe, argv=None):
     """
     import sys
 
-    from kdet.train.command import run
+    from kdet.train.cli import run
 
     sys.exit(run(recipe, sys.argv[1:] if argv is None else list(argv)))

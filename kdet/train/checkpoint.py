@@ -1,8 +1,8 @@
-"""What a run stores, and reading it back: complete or an error.
+"""The checkpoints of a training run: writing them, resuming from one, starting from one.
 
-weights/<path>, slots/<path>    see `kdet.weights.archive`
+weights/<path>, slots/<path>    see `kdet.weights.npz`
 meta  version, step, seed, precision, loss_scale [value, good steps], best, batch,
-      recipe and labels (`kdet.overrides.to_dict`)
+      recipe and labels (`kdet.config.text.to_dict`)
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from kdet.config import ConfigError, LabelMap, Recipe
-from kdet.models.zoo import checkpoint_of
-from kdet.overrides import to_dict
+from kdet.config import LabelMap, Recipe
+from kdet.config.text import from_dict, to_dict
+from kdet.errors import CheckpointError, ConfigError, DownloadError
+from kdet.models.families import family_of
+from kdet.models.loading import checkpoint_of, read_weights
 from kdet.weights import paddle
-from kdet.weights.archive import ArchiveError, check_complete, group, read_archive, write_archive
-from kdet.weights.fetch import FetchError, fetch
-from kdet.weights.fill import Report, start
-from kdet.weights.sources import backbone, released
+from kdet.weights.addresses import backbone, released, starting_weights
+from kdet.weights.assign import LoadReport, load_partial
+from kdet.weights.download import download
+from kdet.weights.match_classes import by_path, load_named
+from kdet.weights.npz import check_complete, describe_npz, group, read_npz, write_npz
 
 VERSION = 1
 PUBLISHED = ("imagenet", "released")
@@ -52,21 +55,21 @@ def save(path, trainer, about: dict, best: float | None = None) -> None:
         "loss_scale": [scale.value, scale.good],
         "best": best,
     }
-    write_archive(path, arrays, meta)
+    write_npz(path, arrays, meta)
 
 
 def restore(path, trainer, about: dict) -> float | None:
     """Puts a trainer where `save` found it and returns the best metric so far.
 
     Raises:
-        ArchiveError: damaged file, another network, recipe, seed, precision or label map.
+        CheckpointError: damaged file, another network, recipe, seed, precision or label map.
     """
-    arrays, meta = read_archive(path)
+    arrays, meta = read_npz(path)
     _check_version(path, meta)
     for key, wanted in about.items():
-        difference = _difference(meta.get(key), wanted, key)
+        difference = _difference(_with_new_names(meta.get(key)), wanted, key)
         if difference:
-            raise ArchiveError(
+            raise CheckpointError(
                 f"{path}: --resume needs the settings of the stored run; {difference}"
             )
     weights, slots = group(arrays, "weights"), group(arrays, "slots")
@@ -77,94 +80,76 @@ def restore(path, trainer, about: dict) -> float | None:
         step, best = int(meta["step"]), meta["best"]
         value, good = meta["loss_scale"]
     except (KeyError, TypeError, ValueError) as error:
-        raise ArchiveError(f"{path}: step, best or loss_scale is missing: {error!r}") from None
+        raise CheckpointError(f"{path}: step, best or loss_scale is missing: {error!r}") from None
     assign(variables, weights)
     assign(buffers, slots)
     trainer.step, trainer.loss_scale.value, trainer.loss_scale.good = step, value, good
     return best
 
 
-def start_from(paths: str, recipe: Recipe, network, labels: LabelMap) -> Report:
+def start_from(paths: str, recipe: Recipe, network, labels: LabelMap) -> LoadReport:
     """Starts a new run from stored weights; what they lack keeps its initial values.
 
     Args:
         paths: "imagenet", the published backbone that the reference starts from; "released", the
-            published detector; a kdet checkpoint or a run folder, all of which must fit (see
-            `initialise`); or checkpoints of Paddle joined by commas, the later ones first where
-            they overlap: whole detectors, also of other classes, or backbones (see
-            `kdet.weights.fill.start`).
+            published detector; a kdet checkpoint or a run folder, whose classes are matched by name
+            (`kdet.weights.match_classes.load_named`); or checkpoints of Paddle joined by commas,
+            the later ones first where they overlap: whole detectors, also of other classes, or
+            backbones (`kdet.weights.assign.load_partial`).
         recipe: of the run.
         network: keras.Model; its variables are assigned.
         labels: classes of the new run.
     Raises:
-        ConfigError: no such file. ArchiveError: damaged, it does not fit, or it cannot be fetched.
+        ConfigError: no such file.
+        CheckpointError: it is damaged, does not fit, or cannot be downloaded.
     """
+    family = family_of(recipe.model)
     if paths in PUBLISHED:
-        url = backbone(recipe.model) if paths == "imagenet" else released(recipe.name)
-        try:
-            paths = str(fetch(url, check=paddle.find))
-        except FetchError as error:
-            raise FetchError(f"{error}; --init none starts from random weights") from None
+        paths = _published(paths, recipe, family)
     files = [Path(path.strip()) for path in paths.split(",")]
     absent = [str(path) for path in files if not path.exists()]
     if absent:
         raise ConfigError(
-            f"--init takes none, imagenet, released or checkpoints; {absent[0]!r} is no file"
+            f"--init takes none, imagenet, released or checkpoints; there is no file {absent[0]!r}"
         )
     if len(files) == 1 and not paddle.is_paddle(files[0]):
-        fresh = initialise(checkpoint_of(files[0]), network, labels)
-        loaded = tuple(path for path in by_path(network) if path not in fresh)
-        return Report(loaded, tuple(fresh), ())
+        return _start_from_kdet(checkpoint_of(files[0]), recipe.model, network, labels)
     parts = {}
     for path in files:
         parts |= paddle.find(path)
-    return start(network, parts, paths)
+    return load_partial(network, family, recipe.model, parts, paths)
 
 
-def initialise(path, network, labels: LabelMap) -> list[str]:
-    """Starts a new run from the weights of another one.
-
-    All weights must fit. Only where the numbers of classes differ may the last axis of a weight
-    differ as well, by a multiple of the difference: such a weight keeps its fresh value.
-
-    Returns:
-        Paths of the weights that were not taken over.
-    Raises:
-        ArchiveError: anything else does not fit.
-    """
-    arrays, meta = read_archive(path)
-    _check_version(path, meta)
-    stored, variables = group(arrays, "weights"), by_path(network)
+def _published(which, recipe, family):
+    """The path of published weights, downloaded if need be."""
+    own = family.start_weights(recipe.model)
+    if which == "released":
+        url = released(recipe.name)
+    else:
+        url = starting_weights(own) if own else backbone(recipe.model.backbone)
     try:
-        change = len(labels) - len(meta["labels"]["names"])
+        return str(download(url, check=paddle.find))
+    except DownloadError as error:
+        raise DownloadError(f"{error}; --init none starts from random weights") from None
+
+
+def _start_from_kdet(path, config, network, labels):
+    entries, meta = describe_npz(path)
+    _check_version(path, meta)
+    try:
+        names = tuple(meta["labels"]["names"])
     except (KeyError, TypeError):
-        raise ArchiveError(f"{path}: the label map is missing") from None
-    fresh = [
-        name
-        for name, variable in variables.items()
-        if name in stored and _differs_by_classes(stored[name].shape, variable.shape, change)
-    ]
-    stored = {name: value for name, value in stored.items() if name not in fresh}
-    kept = {name: variable for name, variable in variables.items() if name not in fresh}
-    check_complete(path, stored, {k: v.shape for k, v in kept.items()})
-    assign(kept, stored)
-    return fresh
-
-
-def _differs_by_classes(old, new, change):
-    if not change or len(old) != len(new) or not len(new) or tuple(old[:-1]) != tuple(new[:-1]):
-        return False
-    return old[-1] != new[-1] and (new[-1] - old[-1]) % change == 0
-
-
-def by_path(network) -> dict:
-    """Path -> variable for everything a network remembers. Raises ConfigError for equal paths."""
-    variables = {v.path: v for v in network.variables}
-    if len(variables) != len(network.variables):
-        paths = [v.path for v in network.variables]
-        twice = sorted({p for p in paths if paths.count(p) > 1})
-        raise ConfigError(f"variables share a path: {', '.join(twice)}")
-    return variables
+        raise CheckpointError(f"{path}: the label map is missing") from None
+    return load_named(
+        network,
+        family_of(config),
+        config,
+        group(entries, "weights"),
+        names,
+        labels.names,
+        path,
+        lambda paths: read_weights(path, paths),
+    )
 
 
 def assign(variables: dict, values: dict) -> None:
@@ -174,7 +159,7 @@ def assign(variables: dict, values: dict) -> None:
 
 
 def checksum(network) -> int:
-    """CRC-32 over all weights: equal on workers that start equal."""
+    """CRC-32 over all weights: equal on workers that load_partial equal."""
     code = 0
     for _, variable in sorted(by_path(network).items()):
         code = zlib.crc32(np.ascontiguousarray(variable.numpy()), code)
@@ -183,7 +168,15 @@ def checksum(network) -> int:
 
 def _check_version(path, meta):
     if meta.get("version") != VERSION:
-        raise ArchiveError(f"{path}: expected version {VERSION}, got {meta.get('version')!r}")
+        raise CheckpointError(f"{path}: expected version {VERSION}, got {meta.get('version')!r}")
+
+
+def _with_new_names(stored):
+    """A stored config with today's field names; anything else as it is."""
+    try:
+        return json.loads(json.dumps(to_dict(from_dict(stored))))
+    except (ConfigError, TypeError, ValueError):
+        return stored
 
 
 def _difference(stored, wanted, key):

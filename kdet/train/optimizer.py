@@ -1,7 +1,9 @@
-"""The published optimizers: momentum with the learning rate outside the buffer, or RMSProp.
+"""The learning rate and the published optimizers.
 
-    g' = g + decay * p        v = momentum * v + g'        p = p - rate * v
-    s = rho * s + (1 - rho) * g'^2        m = momentum * m + rate * g' / sqrt(s + epsilon)
+Momentum with the learning rate outside of the buffer, and RMSProp:
+
+    g' = g + weight_decay * p        v = momentum * v + g'        p = p - lr * v
+    s = rho * s + (1 - rho) * g'^2        m = momentum * m + lr * g' / sqrt(s + epsilon)
     p = p - m
 
 The first differs from `keras.optimizers.SGD` whenever the rate changes: there the rate is inside
@@ -16,7 +18,47 @@ import re
 import keras
 import tensorflow as tf
 
-from kdet.config import Optimizer, Rule
+from kdet.config import Optimizer, ParamGroup, Schedule
+
+
+def scaled_base_lr(schedule: Schedule) -> float:
+    """The rate after warm-up and before any decay, scaled linearly to the real global batch."""
+    return schedule.base_lr * schedule.batch / schedule.base_batch
+
+
+def learning_rate(schedule: Schedule, images: int) -> float:
+    """The rate of the step that starts after `images` images.
+
+    Rises linearly from `warmup_factor` of the base rate over the first `warmup_images` images; is
+    multiplied by `gamma` for every milestone that `images` has reached, or by the entry of
+    `milestone_factors` of the last of them.
+
+    Args:
+        schedule: lengths in images.
+        images: images seen before the step: step number (from 0) times global batch.
+    """
+    rate = scaled_base_lr(schedule)
+    if images < schedule.warmup_images:
+        start = rate * schedule.warmup_factor
+        return start + (rate - start) * images / schedule.warmup_images
+    passed = sum(images >= milestone for milestone in schedule.milestones)
+    if schedule.milestone_factors:
+        return rate * (1.0, *schedule.milestone_factors)[passed]
+    return rate * schedule.gamma**passed
+
+
+def describe_schedule(schedule: Schedule) -> str:
+    """One line for the start of a run: the resolved rate and where it comes from."""
+    images, milestones = schedule.warmup_images, schedule.milestones
+    warmup = f"warm-up over {images} images" if images else "no warm-up"
+    powers = [schedule.gamma ** (k + 1) for k in range(len(milestones))]
+    factors = schedule.milestone_factors or powers
+    steps = ", ".join(f"x{f:g} from {at}" for f, at in zip(factors, milestones))
+    return (
+        f"learning rate {scaled_base_lr(schedule):g} at a global batch of {schedule.batch} "
+        f"({schedule.base_lr:g} per {schedule.base_batch} images); {warmup}, "
+        + (f"{steps} images on" if steps else "then constant")
+    )
 
 
 def momentum_update(variable, slot, gradient, rate, momentum):
@@ -28,7 +70,7 @@ def momentum_update(variable, slot, gradient, rate, momentum):
     )
 
 
-def make(variables, config: Optimizer) -> Momentum:
+def make_optimizer(variables, config: Optimizer) -> Momentum:
     """The optimizer of a config, over a network's trainable variables; see `Momentum`."""
     return {"momentum": Momentum, "rmsprop": RMSProp}[config.kind](variables, config)
 
@@ -38,7 +80,7 @@ class Momentum(tf.Module):
 
     Args:
         variables: the network's trainable Keras variables.
-        config: momentum, decay and the per-variable rules (clipping is the step's).
+        config: momentum, weight decay and the parameter groups (clipping is the step's).
     """
 
     SLOTS = ("",)  # what the names of the buffers add to a variable's path
@@ -48,7 +90,9 @@ class Momentum(tf.Module):
         self.config = config
         self._strategy = tf.distribute.get_strategy()
         self._variables = list(variables)
-        self._rules = [rule_of(variable.path, config.rules) for variable in self._variables]
+        self._groups = [
+            param_group(variable.path, config.param_groups) for variable in self._variables
+        ]
         self._slots = [
             [
                 keras.Variable(
@@ -78,20 +122,20 @@ class Momentum(tf.Module):
             gradients: one per variable, equal on all replicas: tensors or PerReplica values.
             rate: () float32 learning rate.
         """
-        for variable, slots, gradient, rule in zip(
-            self._variables, self._slots, gradients, self._rules
+        for variable, slots, gradient, group in zip(
+            self._variables, self._slots, gradients, self._groups
         ):
             self._strategy.extended.update(
                 variable.value,
-                lambda p, g, r, *slots, rule=rule: self._decayed(p, slots, g, r, rule),
+                lambda p, g, r, *slots, group=group: self._decayed(p, slots, g, r, group),
                 args=(gradient, rate, *(slot.value for slot in slots)),
             )
 
-    def _decayed(self, variable, slots, gradient, rate, rule):
-        decay = self.config.decay * rule.decay
+    def _decayed(self, variable, slots, gradient, rate, group):
+        decay = self.config.weight_decay * group.weight_decay_multiplier
         if decay:
             gradient = gradient + decay * variable
-        self._update(variable, slots, gradient, rule.rate * rate)
+        self._update(variable, slots, gradient, group.lr_multiplier * rate)
 
     def _update(self, variable, slots, gradient, rate):
         momentum_update(variable, slots[0], gradient, rate, self.config.momentum)
@@ -116,6 +160,6 @@ class RMSProp(Momentum):
         )
 
 
-def rule_of(path: str, rules) -> Rule:
-    """The first rule whose pattern is found in a variable's path, else rate 1 and decay 1."""
-    return next((rule for rule in rules if re.search(rule.pattern, path)), Rule(""))
+def param_group(path: str, groups) -> ParamGroup:
+    """The first group whose pattern is found in a variable's path, else one of multipliers 1."""
+    return next((group for group in groups if re.search(group.pattern, path)), ParamGroup(""))

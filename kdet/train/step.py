@@ -1,19 +1,19 @@
 """One training step, the same on one replica and on many.
 
-On every replica: targets, then the losses of its own images divided by the counts of all images,
-so that losses and gradients are sums over replicas. What crosses replicas is summed once: counts,
-gradients, loss terms. Clipping, the test for finite values and the update see only those sums.
+Every replica makes targets, and the losses of its own images divided by the normalizers of all
+images, so that the sum over replicas is the loss of the whole batch. Normalizers, gradients and
+losses are summed over replicas once. Clipping, the test for finite values and the update use these
+sums.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import keras
 import tensorflow as tf
 
-from kdet.config import ConfigError
-from kdet.models.detector import feed
+from kdet.errors import ConfigError
+from kdet.models.family import network_inputs
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class TrainStep:
 
     Args:
         network: functional Keras model, built under `strategy.scope()`: the image, or a dict of
-            entries of the batch named like its inputs -> nested dict of raw outputs.
-        targets_fn: batch -> (nested dict of tensors, {"name": () float32 local count}).
-        losses_fn: (raw float32, targets, global counts) -> {"name": () float32}, the replica's
-            share of each loss.
+            entries of the batch named like its inputs -> nested dict of outputs.
+        targets_fn: batch -> (nested dict of tensors, {"name": () float32 local normalizer}).
+        losses_fn: (outputs float32, targets, global normalizers) -> {"name": () float32}, the
+            replica's share of each loss.
         optimizer: has `apply(gradients, rate)`, made under the same scope.
         strategy: the tf.distribute strategy; the default one for a single replica.
-        jit: compile targets, losses and gradients with XLA (see `resolve_jit`).
+        jit: compile targets, losses and gradients with XLA (see `distribution.resolve_jit`).
         clip_norm: limit of the global gradient norm; 0 turns clipping off.
     """
 
@@ -95,14 +95,14 @@ class TrainStep:
 
     def _replica(self, batch, scale):
         everyone = tf.distribute.get_replica_context()
-        targets, counts = self._targets(batch)
-        counts = everyone.all_reduce("sum", counts)
+        targets, normalizers = self._targets(batch)
+        normalizers = everyone.all_reduce("sum", normalizers)
         losses, gradients, state = self._compute(
             [tf.convert_to_tensor(v.value) for v in self._trainable],
             [tf.convert_to_tensor(v.value) for v in self._state],
-            feed(self.network, batch),
+            network_inputs(self.network, batch),
             targets,
-            counts,
+            normalizers,
             scale,
         )
         losses, gradients = everyone.all_reduce("sum", (losses, gradients))
@@ -115,14 +115,14 @@ class TrainStep:
         finite = tf.math.is_finite(norm) & tf.math.is_finite(tf.add_n(list(losses.values())))
         return losses, gradients, state, norm, finite
 
-    def _gradients(self, trainable, state, inputs, targets, counts, scale):
+    def _gradients(self, trainable, state, inputs, targets, normalizers, scale):
         """Pure: the network's values in, losses, gradients and changed statistics out."""
         self.compilations += 1
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(trainable)
-            raw, new = self.network.stateless_call(trainable, state, inputs, training=True)
-            raw = tf.nest.map_structure(lambda x: tf.cast(x, tf.float32), raw)
-            losses = self._losses_fn(raw, targets, counts)
+            outputs, new = self.network.stateless_call(trainable, state, inputs, training=True)
+            outputs = tf.nest.map_structure(lambda x: tf.cast(x, tf.float32), outputs)
+            losses = self._losses_fn(outputs, targets, normalizers)
             total = tf.add_n(list(losses.values())) * scale
         gradients = tape.gradient(total, trainable)
         dead = [v.path for v, g in zip(self._trainable, gradients) if g is None]
@@ -130,37 +130,3 @@ class TrainStep:
             raise ConfigError(f"no gradient reaches trainable variables: {', '.join(dead)}")
         self._changed = [i for i, (old, value) in enumerate(zip(state, new)) if old is not value]
         return losses, gradients, [new[i] for i in self._changed]
-
-
-def resolve_jit(choice: str, network, strategy) -> tuple[bool, str]:
-    """Whether to compile with XLA, and why.
-
-    Args:
-        choice: "on", "off" or "auto" (on for GPUs where it can work).
-        network: the Keras model to train.
-        strategy: what it trains under.
-    Raises:
-        ConfigError: "on" is impossible, or several replicas meet plain batch normalisation.
-    """
-    norms = [
-        layer
-        for layer in network._flatten_layers()
-        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
-    ]
-    many = strategy.num_replicas_in_sync > 1
-    if many and not all(layer.synchronized for layer in norms):
-        raise ConfigError("with several replicas BatchNormalization must have synchronized=True")
-    if choice == "off":
-        return False, "--jit off"
-    if many and norms:
-        reason = (
-            f"{len(norms)} batch normalisations train on {strategy.num_replicas_in_sync} replicas: "
-            "XLA cannot compile their exchange of statistics"
-        )
-        if choice == "on":
-            raise ConfigError(f"--jit on is impossible: {reason}")
-        return False, reason
-    if choice == "on":
-        return True, "--jit on"
-    gpu = bool(tf.config.list_logical_devices("GPU"))
-    return gpu, "the default on GPUs" if gpu else "the default on CPUs"

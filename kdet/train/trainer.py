@@ -1,6 +1,6 @@
 """The training loop: batches in, one report a step out.
 
-The loop knows no family, no data set and no file; `run` puts the parts together.
+The loop depends on no family, data set or file; `run` puts the parts together.
 """
 
 from __future__ import annotations
@@ -11,17 +11,14 @@ from dataclasses import dataclass, field
 import keras
 import tensorflow as tf
 
-from kdet.config import ConfigError, Optimizer, Schedule
-from kdet.train import replicas
-from kdet.train.optimizer import make
-from kdet.train.schedule import learning_rate
-from kdet.train.step import TrainStep, resolve_jit
+from kdet.config import Optimizer, Schedule
+from kdet.errors import ConfigError, NotFiniteError
+from kdet.train import distribution
+from kdet.train.distribution import resolve_jit
+from kdet.train.optimizer import learning_rate, make_optimizer
+from kdet.train.step import TrainStep
 
 POLICIES = {"fp32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"}
-
-
-class NotFinite(RuntimeError):
-    """A loss or the gradient is NaN or infinite; the weights are those before that step."""
 
 
 @dataclass
@@ -74,8 +71,8 @@ class Trainer:
         network, targets_fn, losses_fn: see `kdet.train.step.TrainStep`; the network is built under
             `strategy.scope()` and under the policy of `precision`.
         schedule: rate and global batch.
-        optimizer: momentum, decay, clipping and rules.
-        strategy: from `kdet.train.replicas.make_strategy`.
+        optimizer: momentum, weight decay, clipping and parameter groups.
+        strategy: from `kdet.train.distribution.make_strategy`.
         jit: "auto", "on" or "off".
         precision: "fp32", "bf16" or "fp16"; fp16 turns the loss scale on.
     Raises:
@@ -94,14 +91,14 @@ class Trainer:
         jit: str = "auto",
         precision: str = "fp32",
     ):
-        replicas.check_batch(schedule.batch, strategy)
+        distribution.check_batch(schedule.batch, strategy)
         self.network, self.schedule, self.strategy = network, schedule, strategy
         self.step = 0  # steps taken, skipped ones included
         self.scaled = precision == "fp16"
         self.loss_scale = LossScale(2.0**15 if self.scaled else 1.0)
         self.jit, self.jit_reason = resolve_jit(jit, network, strategy)
         with strategy.scope():
-            self.optimizer = make(network.trainable_variables, optimizer)
+            self.optimizer = make_optimizer(network.trainable_variables, optimizer)
         self.train_step = TrainStep(
             network,
             targets_fn,
@@ -118,7 +115,7 @@ class Trainer:
         Args:
             batches: iterable of batch dicts from step `self.step` on: this worker's images.
         Raises:
-            NotFinite: fp32 or bf16 met NaN or infinity, or the float16 scale fell below 1.
+            NotFiniteError: fp32 or bf16 met NaN or infinity, or the float16 scale fell below 1.
             ConfigError: the batches ended early.
         """
         batches = iter(batches)
@@ -128,11 +125,11 @@ class Trainer:
             if batch is None:
                 raise ConfigError(f"the data ended at step {self.step} of {until}")
             waited = time.perf_counter() - start
-            batch = replicas.split(self.strategy, batch)
+            batch = distribution.split(self.strategy, batch)
             rate = learning_rate(self.schedule, self.step * self.schedule.batch)
             scale = self.loss_scale.value
             outcome = self.train_step(batch, rate, scale)
-            self._judge(outcome, batch)
+            self._check_finite(outcome, batch)
             self.step += 1
             yield Report(
                 self.step - 1,
@@ -146,13 +143,13 @@ class Trainer:
                 scale,
             )
 
-    def _judge(self, outcome, batch):
+    def _check_finite(self, outcome, batch):
         if self.scaled:
             self.loss_scale.update(outcome.finite)
         if outcome.finite or (self.scaled and self.loss_scale.value >= 1):
             return
         bad = [f"loss {k!r} is {v}" for k, v in outcome.losses.items() if v - v != 0]
-        raise NotFinite(
+        raise NotFiniteError(
             f"step {self.step}: {', '.join(bad) or f'the gradient norm is {outcome.norm}'}; "
             f"image ids {', '.join(map(str, self._image_ids(batch)))}; "
             f"the weights are those after {self.step} good steps"

@@ -1,8 +1,7 @@
-"""Weights on disk and from the network; NumPy only.
+"""Weights on disk and from the network.
 
-fetch, sources, lock    the reference's published files, once
-paddle                  its checkpoints: described (`find`), then read (`arrays`), or written
-tensors, tar, pickled   the forms they come in
-names, fill             its names and layouts; its tensors into a network's variables
-archive                 the one file a checkpoint of kdet is; see `kdet.train.checkpoint`
+npz         the one file that a checkpoint of kdet is
+download    published files, fetched once; addresses: where they are
+paddle      checkpoints of the reference system
+assign      stored weights into the variables of a network
 """

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdet.data.encode import Object, Record, encode
+from kdet.data.convert.example_proto import Object, Record, serialize_example
 
 
 def picture(height, width, seed=0):
@@ -31,7 +31,7 @@ def record(number, height, width, boxes=(), crowd=(), **changes):
 
 
 def write_folder(folder, records, shards=2):
-    """Writes a data set as `kdet.data.write` does, from records already made."""
+    """Writes a data set as `kdet.data.convert.write` does, from records already made."""
     folder.mkdir(parents=True)
     columns = {name: [] for name in ("shard", "offset", "length", "fingerprint")}
     described = []
@@ -39,7 +39,7 @@ def write_folder(folder, records, shards=2):
         path, offset = folder / f"shard-{shard:05d}-of-{shards:05d}.tfrecord", 12
         share = records[len(records) * shard // shards : len(records) * (shard + 1) // shards]
         with tf.io.TFRecordWriter(str(path)) as writer:
-            for payload in map(encode, share):
+            for payload in map(serialize_example, share):
                 writer.write(payload)
                 fingerprint = int(tf.strings.to_hash_bucket_fast(payload, 2**62))
                 for name, value in zip(columns, (shard, offset, len(payload), fingerprint)):

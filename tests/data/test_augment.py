@@ -8,11 +8,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kdet.config import Augment, ConfigError, Data, ssd_augment, ssd_data, yolo_augment, yolo_data
+from kdet.config import Augment, Data, ssd_augment, ssd_data, yolo_augment, yolo_data
+from kdet.config.text import from_dict, to_dict
 from kdet.data import Records, train_batches
-from kdet.data.augment import augmented, draw_colours
-from kdet.data.geometry import draw_view
-from kdet.overrides import from_dict, to_dict
+from kdet.data.augment.color_mixup import augmented, draw_colours
+from kdet.data.augment.view import draw_view
+from kdet.errors import ConfigError
 
 GREY = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
 

@@ -8,11 +8,12 @@ import tensorflow as tf
 from PIL import Image
 
 from kdet.config import ssd_data, yolo_data
-from kdet.data import DataError, Records, train_batches
-from kdet.data.augment import augmented
+from kdet.data import Records, train_batches
+from kdet.data.augment.axis_filters import axis_filters
+from kdet.data.augment.color_mixup import augmented
+from kdet.data.augment.resize import Window, resize_weights
 from kdet.data.decode import decode, decode_image, decode_part
-from kdet.data.resample import Window, taps
-from kdet.data.sample import lines
+from kdet.errors import DataError
 
 
 def photograph(height, width, seed=0):
@@ -101,11 +102,11 @@ def test_training_images_are_those_of_the_whole_image(make, folder):
 def test_lanczos_weights_in_strips_are_the_listed_ones(
     start, length, offset, size, mirrored, strips
 ):
-    """Dense, cut to the image and mirrored beside `taps`, to 2e-4 of 1."""
+    """Dense, cut to the image and mirrored beside `resize_weights`, to 2e-4 of 1."""
     window = Window(*map(tf.constant, (start, length, offset, size)))
     side, turned = tf.constant(50), tf.constant(mirrored)
-    (line,) = lines("lanczos", window, [window.size], side, True, turned, strips)
-    index, weight = (v.numpy() for v in taps("lanczos", window.length, side))
+    (line,) = axis_filters("lanczos", window, [window.size], side, True, turned, strips)
+    index, weight = (v.numpy() for v in resize_weights("lanczos", window.length, side))
     expected = np.zeros((50, size))
     for p, q in np.ndindex(*index.shape):
         source = index[p, q] + start - offset

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kdet.data.coco import convert_coco
-from kdet.data.describe import contact_sheet, describe
-from kdet.data.errors import DataError
+from kdet.data.convert.coco import convert_coco
+from kdet.data.convert.describe import contact_sheet, describe
 from kdet.data.records import Records
+from kdet.errors import DataError
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from kdet.data.encode import Object
-from kdet.data.errors import DataError
-from kdet.data.images import prepare, read_image, turn_object
-from kdet.data.rle import mask_from_runs, runs_from_mask
-from kdet.data.source import Item
+from kdet.data.convert.example_proto import Object
+from kdet.data.convert.images import prepare, read_image, turn_object
+from kdet.data.convert.source import Item
+from kdet.errors import DataError
+from kdet.masks.rle import mask_from_runs, runs_from_mask
 
 RGB = folders.pixels(20, 30)
 

@@ -8,12 +8,13 @@ import tensorflow as tf
 from pycocotools import mask as coco
 
 from kdet.config import Data
-from kdet.data import DataError, Records, train_batches
-from kdet.data.encode import Object
+from kdet.data import Records, train_batches
+from kdet.data.convert.example_proto import Object
 from kdet.data.outlines import MOST_PARTS, mirror, outline
-from kdet.data.rle import runs_from_mask
-from kdet.masks import enclosed
-from kdet.ops import masks as drawing
+from kdet.errors import DataError
+from kdet.masks import fill_outlines
+from kdet.masks.rle import runs_from_mask
+from kdet.ops import polygons as drawing
 
 SIZE = 40
 
@@ -61,14 +62,14 @@ def test_enclosed_pixels_are_those_of_runs_and_of_polygons(seed):
     edges, parts = np.zeros((2, 400, 4), np.float32), np.full((2, 400), -1)
     for k, (edge, part) in enumerate(objects):
         edges[k, : len(edge)], parts[k, : len(part)] = edge, part
-    by_runs, by_polygons = enclosed(edges, parts, (SIZE, SIZE + 3))
+    by_runs, by_polygons = fill_outlines(edges, parts, (SIZE, SIZE + 3))
     np.testing.assert_array_equal(by_runs, np.pad(mask, [(0, 0), (0, 3)]))
     y, x = np.mgrid[:SIZE, : SIZE + 3] + 0.5
     far = [np.hypot(x - cx, y - cy) for cx, cy in ((12, 14), (17, 18), (33, 5))]
     inner = (far[0] < 9.2) | (far[1] < 6.0) | (far[2] < 3.2)
     outer = (far[0] < 9.3) | (far[1] < 6.2) | (far[2] < 4.0)
     assert by_polygons[inner].all() and not by_polygons[~outer].any()
-    assert not enclosed(edges, np.full_like(parts, -1), (SIZE, SIZE)).any()
+    assert not fill_outlines(edges, np.full_like(parts, -1), (SIZE, SIZE)).any()
 
 
 def test_parts_fit_the_drawing():

@@ -7,20 +7,21 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kdet.config import Augment, ConfigError, Data, ssd_data, yolo_data
+from kdet.config import Augment, Data, ssd_data, yolo_data
 from kdet.data import Records, eval_batches, image_batch, prepare, train_batches
-from kdet.data.plan import fit
+from kdet.data.batch_plan import resized_shape
+from kdet.errors import ConfigError
 
 SSD = ssd_data(short_side=32, max_boxes=4, augment=Augment())
 YOLO = yolo_data(short_side=64, max_boxes=2, augment=Augment())
 
 
 def test_sizes():
-    scale, height, width = fit(np.array([30, 64]), np.array([40, 16]), SSD)
+    scale, height, width = resized_shape(np.array([30, 64]), np.array([40, 16]), SSD)
     assert (height == 32).all() and (width == 32).all()
     np.testing.assert_allclose(scale, [[32 / 30, 0.5], [0.8, 2]])
     assert SSD.canvas_sizes() == ((32, 32),)
-    assert fit(tf.constant(30), tf.constant(40), SSD, xp=tf)[1].dtype == tf.int32
+    assert resized_shape(tf.constant(30), tf.constant(40), SSD, xp=tf)[1].dtype == tf.int32
     for wrong in ({"canvases": ((32, 32),)}, {"interpolation": "area"}):
         with pytest.raises(ConfigError):
             dataclasses.replace(SSD, **wrong)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from kdet.config import Data
 from kdet.data import transforms
-from kdet.data.plan import fit
+from kdet.data.batch_plan import resized_shape
 
 DATA = Data(short_side=32, long_side=48, pad_to=16)
 
@@ -33,7 +33,7 @@ SIZES = [(30, 40), (40, 30), (64, 100), (100, 64), (21, 90), (17, 17), (1, 300),
 @pytest.mark.parametrize("size", SIZES)
 def test_resize_samples_by_scale_and_pads_with_zeros(size):
     image = np.random.default_rng(0).normal(size=(*size, 3)).astype(np.float32)
-    scale, height, width = fit(*size, DATA)
+    scale, height, width = resized_shape(*size, DATA)
     out = transforms.resize(DATA, tf.constant([48, 64]))({"image": tf.constant(image)})
     expected = np.zeros((48, 64, 3))
     expected[:height, :width] = bilinear(image, scale, height, width)

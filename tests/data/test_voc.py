@@ -4,8 +4,8 @@ import struct
 import folders
 import pytest
 
-from kdet.data.errors import DataError
-from kdet.data.voc import convert_voc, read_voc
+from kdet.data.convert.voc import convert_voc, read_voc
+from kdet.errors import DataError
 
 
 def test_records_hold_the_annotations(tmp_path):

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdet.data.coco import convert_coco
-from kdet.data.encode import Object, Record, encode
-from kdet.data.errors import DataError
-from kdet.data.images import prepare
+from kdet.data.convert.coco import convert_coco
+from kdet.data.convert.example_proto import Object, Record, serialize_example
+from kdet.data.convert.images import prepare
 from kdet.data.records import Records
+from kdet.errors import DataError
 
 TOOLS = Path(__file__).resolve().parents[2] / "tfrecords_tools"
 
@@ -77,7 +77,7 @@ def test_workers_change_nothing(tmp_path):
 
 KILLED = """
 import os, signal, sys
-from kdet.data import coco, shards
+from kdet.data.convert import coco, shards
 whole, calls = shards.prepare, []
 def prepare(item):
     calls.append(item)
@@ -99,7 +99,7 @@ def test_a_killed_conversion_goes_on(tmp_path, monkeypatch):
     assert "dataset.json" not in left
     done = []
     counting = lambda item: done.append(item) or prepare(item)  # noqa: E731
-    monkeypatch.setattr("kdet.data.shards.prepare", counting)
+    monkeypatch.setattr("kdet.data.convert.shards.prepare", counting)
     convert_coco(*paths, out, shards=4, workers=1)
     assert len(done) == 6  # two shards of three were kept
     assert content(out) == content(tmp_path / "whole")
@@ -191,7 +191,7 @@ def test_encoding_equals_tensorflows():
         Record(b"\x00\xff" * 200, -7, "ä/b.jpg", 480, 640, things),
         Record(b"", 0, "", 1, 1),
     ):
-        payload = encode(record)
+        payload = serialize_example(record)
         assert tf.train.Example.FromString(payload).SerializeToString(deterministic=True) == payload
 
 

@@ -49,7 +49,7 @@ def annotated():
 @pytest.fixture(scope="session")
 def folder(annotated, tmp_path_factory):
     """The data set's folder of shards."""
-    from kdet.data.coco import convert_coco
+    from kdet.data.convert.coco import convert_coco
 
     place = tmp_path_factory.mktemp("drawn")
     (place / "images").mkdir()

@@ -10,8 +10,9 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from kdet.evaluate.coco import NAMES, evaluate_coco, write_results
-from kdet.evaluate.truth import EvaluationError
+from kdet.errors import EvaluationError
+from kdet.evaluate.coco import NAMES, evaluate_coco
+from kdet.files import write_json
 
 DRAWN = pathlib.Path(__file__).parents[1] / "data_files/evaluate/drawn.json"
 
@@ -162,9 +163,9 @@ def test_missing_duplicate_and_unknown_images_are_named(drawn):
 
 
 def test_results_are_written_whole(tmp_path, drawn):
-    path = write_results(tmp_path / "new" / "results.json", drawn["results"])
+    path = write_json(tmp_path / "new" / "results.json", drawn["results"])
     assert json.loads(path.read_text()) == drawn["results"]
     with pytest.raises(ValueError):
-        write_results(path, [{"score": float("nan")}])
+        write_json(path, [{"score": float("nan")}])
     assert json.loads(path.read_text()) == drawn["results"]
     assert [p.name for p in path.parent.iterdir()] == ["results.json"]

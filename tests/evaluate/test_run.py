@@ -8,9 +8,11 @@ import pytest
 import tensorflow as tf
 
 from kdet.config import Data, LabelMap
+from kdet.data import batches as pipelines
 from kdet.data.records import Records
+from kdet.errors import EvaluationError
 from kdet.evaluate.run import evaluate, format_table, predict_all, result_rows
-from kdet.evaluate.truth import EvaluationError, has_masks, truth_of
+from kdet.evaluate.truth import has_masks, truth_of
 
 DATA = Data(short_side=64, long_side=96, pad_to=32)
 
@@ -180,7 +182,6 @@ def test_labels_must_mean_the_same_to_both(folder, names, said):
 
 def test_an_image_left_out_is_an_error(folder, monkeypatch):
     """What counts is the truth, not what the input happened to deliver."""
-    from kdet.data import pipelines
 
     whole = pipelines.eval_batches
     monkeypatch.setattr(pipelines, "eval_batches", lambda *a: whole(*a).skip(1))

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from kdet.data.errors import DataError
 from kdet.data.records import Records
+from kdet.errors import DataError
 from kdet.evaluate.coco import NAMES, evaluate_coco
 from kdet.evaluate.truth import truth_of
 
@@ -43,7 +43,7 @@ def test_real_masks_score_the_same_from_records(shared, tmp_path):
     """Perfect and perturbed masks score the same against the json and against its records."""
     from pycocotools import mask
 
-    from kdet.data.coco import convert_coco
+    from kdet.data.convert.coco import convert_coco
 
     coco = shared / "datasets/coco_mini"
     annotations = coco / "annotations/instances_val2017.json"

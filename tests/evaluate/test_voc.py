@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from kdet.evaluate.truth import EvaluationError
+from kdet.errors import EvaluationError
 from kdet.evaluate.voc import STYLES, average_precision, evaluate_voc
 
 CATEGORIES = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}, {"id": 3, "name": "owl"}]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdet.layers.batch_norm import BatchNorm
+from kdet.layers.conv_norm import BatchNorm
 
 
 def step(layer, image, weight):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdet.layers.batch_norm import BatchNorm
-from kdet.layers.depthwise_norm import DepthwiseNorm
+from kdet.layers.conv_norm import BatchNorm
+from kdet.layers.depthwise import DepthwiseNorm
 
 
 def twins(channels, strides, kernel_size=3, **facts):

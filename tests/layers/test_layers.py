@@ -4,8 +4,8 @@ import pytest
 
 from kdet.layers.conv_norm import FrozenNormConv2D
 from kdet.layers.fpn import FPN
-from kdet.layers.retina_detections import RetinaDetections
-from kdet.layers.retina_head import RetinaHead
+from kdet.models.retinanet.detections import RetinaDetections
+from kdet.models.retinanet.network import RetinaHead
 
 
 @pytest.mark.parametrize(

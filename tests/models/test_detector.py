@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdet import losses, models
-from kdet.config import R50, ConfigError, Data, LabelMap, ResNet, RetinaNet
-from kdet.models.zoo import checkpoint_of
-from kdet.overrides import to_dict
-from kdet.weights.archive import ArchiveError, write_archive
+from kdet import models
+from kdet.config import R50, Data, LabelMap, ResNet, RetinaNet
+from kdet.config.text import to_dict
+from kdet.errors import CheckpointError, ConfigError
+from kdet.models.families import family_of
+from kdet.models.loading import checkpoint_of
+from kdet.weights.npz import write_npz
 
 SMALL = Data(short_side=128, long_side=128, pad_to=128)
 LABELS = LabelMap(("a", "b", "c"), (1, 5, 9))
@@ -70,9 +72,11 @@ def test_every_trainable_weight_learns(norm, variant, inputs):
         "labels": tf.constant([[1], [0]]),
         "valid": tf.constant([[True], [False]]),
     }
-    truth, counts = losses.targets(config, batch)
+    truth, counts = family_of(config).targets(config, batch)
     with tf.GradientTape() as tape:
-        terms = losses.losses(config, network(batch["image"], training=True), truth, counts)
+        terms = family_of(config).losses(
+            config, network(batch["image"], training=True), truth, counts
+        )
         total = sum(terms.values())
     gradients = tape.gradient(total, network.trainable_variables)
     dead = [v.path for v, g in zip(network.trainable_variables, gradients) if g is None]
@@ -102,7 +106,7 @@ def test_load_of_a_checkpoint(detector, inputs, tmp_path):
     row = replace(row, model=detector.config, data=detector.data)
     arrays = {f"weights/{v.path}": v.numpy() for v in detector.network.variables}
     meta = {"recipe": to_dict(row), "labels": to_dict(LABELS)}
-    write_archive(tmp_path / "last.npz", arrays, meta)
+    write_npz(tmp_path / "last.npz", arrays, meta)
     loaded = models.load(tmp_path)
     assert loaded.labels == LABELS and loaded.config == detector.config
     np.testing.assert_array_equal(loaded(inputs)["boxes"], detector(inputs)["boxes"])
@@ -119,14 +123,14 @@ def test_load_of_a_checkpoint(detector, inputs, tmp_path):
         some, about = dict(arrays), dict(meta)
         change(some, about)
         path = tmp_path / f"{name}.npz"
-        write_archive(path, some, about)
-        with pytest.raises(ArchiveError) as error:
+        write_npz(path, some, about)
+        with pytest.raises(CheckpointError) as error:
             models.load(path)
         assert said in str(error.value) and str(path) in str(error.value)
 
 
 def test_a_run_folder_means_its_best_checkpoint(tmp_path):
-    with pytest.raises(ArchiveError, match="expected best.npz or last.npz"):
+    with pytest.raises(CheckpointError, match="expected best.npz or last.npz"):
         checkpoint_of(tmp_path)
     (tmp_path / "last.npz").touch()
     assert checkpoint_of(tmp_path).name == "last.npz"

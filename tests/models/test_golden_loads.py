@@ -14,17 +14,17 @@ ROWS = {
     "ssd_mobilenet_v1_voc": ((), 1, 0.05),
     "yolov3_darknet": ((), 1, 0.1),
     "faster_rcnn_r50_fpn_1x": ((), 1, 0.01),
-    "mask_rcnn_r50_1x": (("model.proposals_test=(6000, 100)",), 1, 0.01),
+    "mask_rcnn_r50_1x": (("model.rpn_post_nms_top_n_test=100",), 1, 0.01),
     "cascade_rcnn_r50_fpn_1x": ((), 1, 0.01),
     "faster_rcnn_se154_vd_fpn_s1x": ((), 1, 0.01),
 }
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_detections(row, shared, tmp_path):
+def test_detections(row, tmp_path):
     overrides, share, near = ROWS[row]
     keras.utils.clear_session(free_memory=True)
-    golden = Golden(shared / "golden", row)
+    golden = Golden(row)
     facts = ((p["name"], tuple(p["shape"])) for p in golden.manifest["parameters"])
     paddle.write(tmp_path / "w", ((name, golden.rule.weight(name, shape)) for name, shape in facts))
     detector = models.load(row, weights=tmp_path / "w", overrides=overrides)

@@ -5,21 +5,24 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdet import losses, models
-from kdet.config import R50, RCNN, Data, ResNet, c4
-from kdet.models.detector import feed
+from kdet import models
+from kdet.config import R50, RCNN, Data, ResNet, c4_rcnn
+from kdet.models.families import family_of
+from kdet.models.family import network_inputs
 
 SMALL = Data(short_side=128, long_side=128, pad_to=32)
 COUNTS = {
     "num_classes": 3,
-    "roi_batch": 32,
-    "proposals_train": (200, 60),
-    "proposals_test": (200, 20),
+    "roi_batch_size": 32,
+    "rpn_pre_nms_top_n_train": 200,
+    "rpn_post_nms_top_n_train": 60,
+    "rpn_pre_nms_top_n_test": 200,
+    "rpn_post_nms_top_n_test": 20,
     "max_detections": 12,
 }
 CONFIGS = {
     "mask_fpn": RCNN(ResNet(50, norm="batch", freeze_at=0), mask=True, **COUNTS),
-    "mask_c4": c4(R50, mask=True, **COUNTS),
+    "mask_c4": c4_rcnn(R50, mask=True, **COUNTS),
     "cascade": RCNN(R50, cascade=True, **COUNTS),
 }
 
@@ -74,15 +77,15 @@ def test_a_keras_file_gives_the_same_detections(detector, batch, tmp_path):
 def test_every_trainable_weight_learns_even_beside_empty_images(detector, batch):
     """Image 2 holds no object; without image 1 all losses must stay finite as well."""
     config = detector.config
-    network = detector.train_network()
+    network = detector.training_model()
     assert {v.path for v in network.variables} == {v.path for v in detector.network.variables}
 
     @tf.function(autograph=False)
     def step(batch):
-        truth, counts = losses.targets(config, batch)
+        truth, counts = family_of(config).targets(config, batch)
         with tf.GradientTape() as tape:
-            raw = network(feed(network, batch), training=True)
-            terms = losses.losses(config, raw, truth, counts)
+            raw = network(network_inputs(network, batch), training=True)
+            terms = family_of(config).losses(config, raw, truth, counts)
             total = sum(terms.values())
         return terms, tape.gradient(total, network.trainable_variables)
 

@@ -8,17 +8,22 @@ import pytest
 import tensorflow as tf
 from golden import Golden
 
-from kdet import losses
-from kdet.config import R50, RCNN, SE154_VD, c4
-from kdet.models import build, rcnn
-from kdet.models.detector import feed
-from kdet.weights.names import reference_name
+from kdet.config import R50, RCNN, SE154_VD, c4_rcnn
+from kdet.models.detector import build
+from kdet.models.families import family_of
+from kdet.models.family import network_inputs
+from kdet.weights.paddle.names import reference_name
 
 CONFIGS = {
     "faster_rcnn_r50_fpn_1x": RCNN(R50, sampling="first"),
     "cascade_rcnn_r50_fpn_1x": RCNN(R50, cascade=True, sampling="first"),
-    "mask_rcnn_r50_1x": c4(
-        R50, mask=True, sampling="first", roi_batch=64, proposals_test=(6000, 100)
+    "mask_rcnn_r50_1x": c4_rcnn(
+        R50,
+        mask=True,
+        sampling="first",
+        roi_batch_size=64,
+        rpn_pre_nms_top_n_test=6000,
+        rpn_post_nms_top_n_test=100,
     ),
     "faster_rcnn_se154_vd_fpn_s1x": RCNN(SE154_VD, sampling="first"),
 }
@@ -39,12 +44,12 @@ class Row:
 
 
 @pytest.fixture(scope="module", params=CONFIGS)
-def row(request, shared):
-    golden = Golden(shared / "golden", request.param)
+def row(request):
+    golden = Golden(request.param)
     keras.utils.clear_session(free_memory=True)
     detector = build(CONFIGS[request.param])
-    golden.fill(detector.network)
-    return Row(golden, detector, detector.raw(golden.inputs()))
+    golden.load_weights(detector.network, detector.config)
+    return Row(golden, detector, detector.outputs(golden.inputs()))
 
 
 def test_proposal_head(row):
@@ -112,19 +117,19 @@ def test_detections(row):
 
 
 @pytest.mark.parametrize(("name", "jit"), TRAINED.items())
-def test_losses_and_gradients(name, jit, shared):
-    golden, config = Golden(shared / "golden", name), CONFIGS[name]
+def test_losses_and_gradients(name, jit):
+    golden, config = Golden(name), CONFIGS[name]
     keras.utils.clear_session(free_memory=True)
     detector = build(config)
-    golden.fill(detector.network)
-    network = rcnn.train_network(config, detector.network)
+    golden.load_weights(detector.network, detector.config)
+    network = detector.training_model()
 
     @tf.function(jit_compile=jit)
     def step(batch):
-        truth, counts = losses.targets(config, batch)
+        truth, counts = family_of(config).targets(config, batch)
         with tf.GradientTape() as tape:
-            raw = network(feed(network, batch), training=True)
-            terms = losses.losses(config, raw, truth, counts)
+            raw = network(network_inputs(network, batch), training=True)
+            terms = family_of(config).losses(config, raw, truth, counts)
             total = sum(terms.values())
         return truth, raw, terms, tape.gradient(total, network.trainable_variables)
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 from kdet import models
 from kdet.config import RCNN
 from kdet.data import Records, image_batch, train_batches
-from kdet.data.drawn import make_drawn
-from kdet.export import export
+from kdet.data.convert.synthetic import make_synthetic
+from kdet.serving.saved_model import export
 
 ROWS = [name for name in models.names() if isinstance(models.recipe(name).model, RCNN)]
 DONE = {}  # shrunken config -> what its step and its .keras file said; twins share it
@@ -23,7 +23,7 @@ SAVED = {}  # heads -> what the detector and its SavedModel said; backbones shar
 def batch(tmp_path_factory):
     """Two drawn images with outlines."""
     folder = tmp_path_factory.mktemp("rows")
-    make_drawn(folder, 4, 0, (64, 64))
+    make_synthetic(folder, 4, 0, (64, 64))
     records = Records.open(folder)
     return next(records.iterate(train_batches(records, small_rcnn.DATA, 2, 1, seed=0)))
 
@@ -43,7 +43,9 @@ def live(recipe, config, batch, folder):
     keras.utils.set_random_seed(1)
     detector = small_rcnn.build(config)
     before = {v.path: v.numpy() for v in detector.network.variables}
-    step = small_rcnn.train_step(detector, replace(recipe.optimizer, decay=0.0), clip_norm=1.0)
+    step = small_rcnn.train_step(
+        detector, replace(recipe.optimizer, weight_decay=0.0), clip_norm=1.0
+    )
     outcome = step(batch, 0.1)
     seen = {
         "outcome": outcome,

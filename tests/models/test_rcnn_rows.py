@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from kdet import models
-from kdet.config import R50, RCNN, ConfigError, c4, drawn
-from kdet.train.optimizer import rule_of
+from kdet.config import R50, RCNN, c4_rcnn, synthetic
+from kdet.errors import ConfigError
+from kdet.train.optimizer import param_group
 
 # name: images per step, rate, steps (thousands) of both cuts and the end, steps of warm-up, factor
 SCHEDULES = {
@@ -37,10 +38,12 @@ SCHEDULES = {
 def test_schedules(name):
     batch, rate, thousands, warmup, factor = SCHEDULES[name]
     schedule = models.recipe(name).schedule
-    assert (schedule.batch, schedule.rate_batch, schedule.rate) == (batch, batch, rate)
-    cuts = [images / batch / 1000 for images in (*schedule.decay, schedule.images)]
+    assert (schedule.batch, schedule.base_batch, schedule.base_lr) == (batch, batch, rate)
+    cuts = [images / batch / 1000 for images in (*schedule.milestones, schedule.images)]
     assert cuts == list(thousands)
-    assert schedule.warmup / batch == warmup and schedule.warmup_factor == pytest.approx(factor)
+    assert schedule.warmup_images / batch == warmup and schedule.warmup_factor == pytest.approx(
+        factor
+    )
 
 
 def test_every_row_is_here():
@@ -50,7 +53,7 @@ def test_every_row_is_here():
 
 def test_rates_of_the_exceptions():
     def rule(row, path):
-        found = rule_of(path, models.recipe(row).optimizer.rules)
+        found = param_group(path, models.recipe(row).optimizer.param_groups)
         return found.rate, found.decay
 
     cascade, senet = "cascade_rcnn_r50_fpn_1x", "faster_rcnn_se154_vd_fpn_s1x"
@@ -64,7 +67,7 @@ def test_rates_of_the_exceptions():
 
 def test_impossible_switches():
     for make in (
-        lambda: c4(R50, cascade=True),
+        lambda: c4_rcnn(R50, cascade=True),
         lambda: replace(RCNN(), mask=True, cascade=True),
         lambda: RCNN(neck="p4"),
     ):
@@ -75,7 +78,7 @@ def test_impossible_switches():
 def test_drawn_data_needs_few_regions_and_steps():
     for name, regions in (("mask_rcnn_r50_fpn_1x", 32), ("faster_rcnn_r50_1x", 16)):
         row = models.recipe(name)
-        small = drawn(row)
-        assert small.schedule.steps == 160 and small.model.roi_batch == regions
+        small = synthetic(row)
+        assert small.schedule.steps == 160 and small.model.roi_batch_size == regions
         assert small.model.backbone.norm == "batch" and small.model.backbone.freeze_at == 0
         assert small.data.max_edges == row.data.max_edges == 96 * row.model.mask

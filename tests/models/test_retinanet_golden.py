@@ -6,24 +6,24 @@ import pytest
 import tensorflow as tf
 from golden import Golden
 
-from kdet import losses
-from kdet.config import R50, RetinaNet, coco
-from kdet.models import build
+from kdet.config import R50, RetinaNet, coco_data
+from kdet.models.detector import build
+from kdet.models.families import family_of
 from kdet.ops import boxes as box_ops
-from kdet.weights.names import reference_name
+from kdet.weights.paddle.names import reference_name
 
 LEVELS = ("P3", "P4", "P5", "P6", "P7")
 
 
 @pytest.fixture(scope="module")
-def row(shared):
-    return Golden(shared / "golden", "retinanet_r50_fpn_1x")
+def row():
+    return Golden("retinanet_r50_fpn_1x")
 
 
 @pytest.fixture(scope="module")
 def detector(row):
-    made = build(RetinaNet(R50), coco(pad_to=128))
-    row.fill(made.network)
+    made = build(RetinaNet(R50), coco_data(pad_to=128))
+    row.load_weights(made.network, made.config)
     return made
 
 
@@ -39,7 +39,7 @@ def test_backbone_and_pyramid(row, detector):
 
 
 def test_heads_and_anchors(row, detector):
-    raw = detector.raw(row.inputs())
+    raw = detector.outputs(row.inputs())
     for level in LEVELS:
         name = level.lower()
         assert row.error(f"test/retina/cls_pred_{name}", raw["logits"][level]) < 1e-4
@@ -71,10 +71,10 @@ def test_losses_and_gradients(row, detector, jit):
 
     @tf.function(jit_compile=jit)
     def step(batch):
-        truth, counts = losses.targets(detector.config, batch)
+        truth, counts = family_of(detector.config).targets(detector.config, batch)
         with tf.GradientTape() as tape:
             raw = detector.network(batch["image"], training=True)
-            terms = losses.losses(detector.config, raw, truth, counts)
+            terms = family_of(detector.config).losses(detector.config, raw, truth, counts)
             total = sum(terms.values())
         return truth, counts, terms, tape.gradient(total, detector.network.trainable_variables)
 

@@ -4,9 +4,8 @@ import keras
 import pytest
 
 from kdet import config, models
-from kdet.overrides import override
-from kdet.train.optimizer import rule_of
-from kdet.train.schedule import learning_rate
+from kdet.config.text import override
+from kdet.train.optimizer import learning_rate, param_group
 
 ROWS = ("yolov3_darknet", "yolov3_mobilenet_v1", "yolov3_r34", "ssd_mobilenet_v1_voc")
 
@@ -23,7 +22,10 @@ def test_rates_and_decays(row):
     recipe, network = row
     ssd = isinstance(recipe.model, config.SSD)
     for variable in network.trainable_variables:
-        rule, kind = rule_of(variable.path, recipe.optimizer.rules), variable.path.split("/")[-1]
+        rule, kind = (
+            param_group(variable.path, recipe.optimizer.param_groups),
+            variable.path.split("/")[-1],
+        )
         trunk = variable.path.startswith("conv")
         assert rule.rate == (0.1 if ssd and kind == "kernel" and trunk else 1), variable.path
         assert rule.decay == (kind == "kernel" or (ssd and kind == "bias")), variable.path
@@ -36,7 +38,7 @@ def test_yolo_schedule(name):
     rates = [learning_rate(row.schedule, 64 * step) for step in steps]
     expected = [0, 2.5e-7, 5e-4, 3999 / 4e6, 1e-3, 1e-3, 1e-4, 1e-4, 1e-5]
     assert rates == pytest.approx(expected, rel=1e-12)
-    assert row.schedule.steps == 500_200 and row.optimizer.decay == 5e-4
+    assert row.schedule.steps == 500_200 and row.optimizer.weight_decay == 5e-4
 
 
 def test_ssd_schedule():

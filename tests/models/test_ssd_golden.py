@@ -6,23 +6,23 @@ import pytest
 import tensorflow as tf
 from golden import Golden
 
-from kdet import losses
 from kdet.config import SSD
-from kdet.models import build
-from kdet.weights.names import reference_name
+from kdet.models.detector import build
+from kdet.models.families import family_of
+from kdet.weights.paddle.names import reference_name
 
 MAPS = ("conv5_5_sep", "conv6_sep", *(f"conv7_{n}_extra2" for n in (1, 2, 3, 4)))
 
 
 @pytest.fixture(scope="module")
-def row(shared):
-    return Golden(shared / "golden", "ssd_mobilenet_v1_voc")
+def row():
+    return Golden("ssd_mobilenet_v1_voc")
 
 
 @pytest.fixture(scope="module")
 def detector(row):
     made = build(SSD())
-    row.fill(made.network)
+    row.load_weights(made.network, made.config)
     return made
 
 
@@ -57,7 +57,7 @@ def test_detections(row, detector, inputs, jit):
 def test_losses_gradients_and_running_statistics(row, detector):
     numbers, manifest = row.numbers, row.manifest
     network = keras.models.clone_model(detector.network)
-    row.fill(network)
+    row.load_weights(network, detector.config)
     count = len(numbers["train/feed/gt_box"])
     boxes, labels = np.zeros((1, count + 2, 4)), np.zeros((1, count + 2))
     boxes[0, :count] = numbers["train/feed/gt_box"] * 300
@@ -71,10 +71,10 @@ def test_losses_gradients_and_running_statistics(row, detector):
 
     @tf.function
     def step(batch):
-        truth, counts = losses.targets(detector.config, batch)
+        truth, counts = family_of(detector.config).targets(detector.config, batch)
         with tf.GradientTape() as tape:
             raw = network(batch["image"], training=True)
-            terms = losses.losses(detector.config, raw, truth, counts)
+            terms = family_of(detector.config).losses(detector.config, raw, truth, counts)
             total = sum(terms.values())
         return raw, truth, total, tape.gradient(total, network.trainable_variables)
 

@@ -6,26 +6,26 @@ import pytest
 import tensorflow as tf
 from golden import Golden
 
-from kdet import losses
 from kdet.config import YOLOv3
-from kdet.losses import yolov3
-from kdet.models import build
-from kdet.ops import yolo
-from kdet.weights.names import reference_name
+from kdet.models.detector import build
+from kdet.models.families import family_of
+from kdet.models.yolov3 import grid
+from kdet.models.yolov3.losses import assign, level_losses
+from kdet.weights.paddle.names import reference_name
 
 STAGES = tuple(f"stage.{n}.{count - 1}.sum" for n, count in enumerate((1, 2, 8, 8, 4)))
 LEVELS = ("P5", "P4", "P3")
 
 
 @pytest.fixture(scope="module")
-def row(shared):
-    return Golden(shared / "golden", "yolov3_darknet")
+def row():
+    return Golden("yolov3_darknet")
 
 
 @pytest.fixture(scope="module")
 def detector(row):
     made = build(YOLOv3())
-    row.fill(made.network)
+    row.load_weights(made.network, made.config)
     return made
 
 
@@ -47,12 +47,16 @@ def check_boxes(row, config, raw):
     """Decoded boxes; the original lists them anchor first and clips them."""
     height, width = row.numbers["test/feed/im_size"][0]
     for number, level in enumerate(LEVELS):
-        boxes = yolo.decode(raw[level], yolo.anchors_of(config.anchors, level), yolo.STRIDES[level])
+        boxes = grid.decode_boxes(
+            raw[level], grid.level_anchors(config.anchors, level), grid.STRIDES[level]
+        )
         boxes = np.array(boxes).reshape(-1, 3, 4).transpose(1, 0, 2).reshape(1, -1, 4)
         boxes = boxes * [width, height, width, height]
         boxes[..., :2] = np.maximum(boxes[..., :2], 0)
         boxes[..., 2:] = np.minimum(boxes[..., 2:], [width - 1, height - 1])
-        scores = 1 / (1 + np.exp(-np.array(yolo.split(raw[level], 3), "float64")[..., 4]))
+        scores = 1 / (
+            1 + np.exp(-np.array(grid.split_predictions(raw[level], 3), "float64")[..., 4])
+        )
         scores = scores.reshape(-1, 3).T.ravel()
         boxes[0, scores < config.score_threshold] = 0
         assert row.error(f"test/op/yolo_box.{number}/Boxes", boxes) < 1e-5
@@ -73,19 +77,19 @@ def test_detections(row, detector, jit):
 def test_losses_gradients_and_running_statistics(row, detector):
     numbers, manifest, config = row.numbers, row.manifest, detector.config
     network = keras.models.clone_model(detector.network)
-    row.fill(network)
+    row.load_weights(network, detector.config)
     boxes, labels, scores = (
         tf.constant(numbers[f"train/feed/gt_{key}"]) for key in ("box", "label", "score")
     )
 
     @tf.function
     def step(image):
-        truth = yolov3.assign(config, (320, 320), boxes, labels, scores >= 0, scores)
+        truth = assign(config, (320, 320), boxes, labels, scores >= 0, scores)
         with tf.GradientTape() as tape:
             raw = network(image, training=True)
-            terms = losses.losses(config, raw, truth, {"images": 1.0})
+            terms = family_of(config).losses(config, raw, truth, {"images": 1.0})
             total = sum(terms.values())
-        levels = [yolov3.level_losses(config, raw[level], truth, level) for level in LEVELS]
+        levels = [level_losses(config, raw[level], truth, level) for level in LEVELS]
         levels = [sum(terms.values())[0] for terms in levels]
         return truth, total, levels, tape.gradient(total, network.trainable_variables)
 

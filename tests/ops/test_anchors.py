@@ -16,13 +16,13 @@ TABLE = {
 
 @pytest.mark.parametrize(("stride", "size"), TABLE)
 def test_cell_equals_the_generator(stride, size):
-    inclusive = anchors.cell(stride, (size,), (0.5, 1.0, 2.0)) - [0, 0, 1, 1]
+    inclusive = anchors.cell_anchors(stride, (size,), (0.5, 1.0, 2.0)) - [0, 0, 1, 1]
     np.testing.assert_array_equal(inclusive, TABLE[stride, size])
 
 
 def test_grid_runs_over_rows_then_columns_then_anchors():
     cell = np.array([[0, 0, 2, 2], [1, 1, 3, 3]], "float32")
-    found = np.array(anchors.grid(2, 3, 8, cell)).reshape(2, 3, 2, 4)
+    found = np.array(anchors.grid_anchors(2, 3, 8, cell)).reshape(2, 3, 2, 4)
     np.testing.assert_array_equal(found[1, 2, 0], [16, 8, 18, 10])
     np.testing.assert_array_equal(found[0, 1, 1], [9, 1, 11, 3])
 

@@ -38,7 +38,7 @@ def crowd(seed, batch=2, count=300):
 def test_equals_greedy(jit, classes, block, keep):
     boxes, scores, valid = crowd(classes + block)
     labels = np.random.default_rng(1).integers(0, classes, scores.shape).astype("int32")
-    run = tf.function(nms.suppress, jit_compile=jit)
+    run = tf.function(nms.batched_nms, jit_compile=jit)
     index, taken = run(boxes, scores, valid, 0.5, keep, labels, 1.0, block)
     for b in range(len(boxes)):
         expected = greedy(boxes[b], scores[b], valid[b], 0.5, keep, labels[b], 1.0)
@@ -47,13 +47,13 @@ def test_equals_greedy(jit, classes, block, keep):
 
 def test_no_candidate_survives_without_a_valid_one():
     boxes, scores, valid = crowd(0, count=10)
-    index, taken = nms.suppress(boxes, scores, np.zeros_like(valid), 0.5, 5)
+    index, taken = nms.batched_nms(boxes, scores, np.zeros_like(valid), 0.5, 5)
     assert not np.any(taken) and not np.any(index)
 
 
 def test_fewer_candidates_than_asked_for():
     boxes = np.array([[[0, 0, 4, 4], [0, 0, 4, 4], [9, 9, 12, 12]]], "float32")
-    index, taken = nms.suppress(
+    index, taken = nms.batched_nms(
         boxes, np.array([[0.2, 0.9, 0.5]], "float32"), np.ones((1, 3), bool), 0.5, 8
     )
     assert np.array(taken)[0].tolist() == [True, True] + [False] * 6
@@ -66,7 +66,7 @@ def test_multiclass_equals_greedy_class_by_class(jit, pairs):
     """Below the threshold and beyond `per_class` nothing counts; 120 pairs are enough for 12."""
     boxes, _, _ = crowd(5)
     scores = np.random.default_rng(6).uniform(size=(2, 300, 3)).astype("float32")
-    run = tf.function(nms.multiclass, jit_compile=jit)
+    run = tf.function(nms.multiclass_nms, jit_compile=jit)
     found = run(boxes, scores, 0.3, 0.5, 12, 40, pairs)
     for b in range(2):
         rows = []
@@ -87,13 +87,13 @@ def test_multiclass_takes_an_unknown_number_of_boxes():
     boxes, scores = boxes.astype("float32"), np.full((1, 30, 2), 0.2, "float32")
     scores[0, 0] = 0.9
     signature = [tf.TensorSpec((None, None, n)) for n in (4, 2)]
-    run = tf.function(lambda b, s: nms.multiclass(b, s, 0.1, 0.5, 70, 40, 60), signature)
+    run = tf.function(lambda b, s: nms.multiclass_nms(b, s, 0.1, 0.5, 70, 40, 60), signature)
     assert run(boxes, scores)["valid"].numpy().sum() == 60
 
 
 def test_multiclass_keeps_no_more_than_per_class():
     boxes = np.arange(10, dtype="float32")[None, :, None] * 20 + np.array([0, 0, 10, 10])
     scores = np.linspace(0.9, 0.1, 10, dtype="float32")[None, :, None]
-    found = nms.multiclass(tf.constant(boxes, tf.float32), tf.constant(scores), 0.05, 0.5, 8, 3)
+    found = nms.multiclass_nms(tf.constant(boxes, tf.float32), tf.constant(scores), 0.05, 0.5, 8, 3)
     assert found["valid"].numpy().sum() == 3
     assert not found["boxes"].numpy()[0, 3:].any()

@@ -49,12 +49,12 @@ def case():
 def test_pyramid_is_the_definition(case, how):
     features, boxes = case
     run = tf.function(
-        lambda f, b: roi_align.pyramid(f, b, 3, repeatable=how != "resampled"),
+        lambda f, b: roi_align.multilevel_roi_align(f, b, 3, repeatable=how != "resampled"),
         jit_compile=how == "compiled",
         autograph=False,
     )
     found = np.array(run(features, boxes))
-    level = np.array(roi_align.levels(boxes, 2, 5))
+    level = np.array(roi_align.assign_levels(boxes, 2, 5))
     assert set(level.ravel()) == {2, 4, 5} or set(level.ravel()) == {2, 3, 4, 5}
     for image in range(2):
         for box, where, got in zip(boxes[image], level[image], found[image]):
@@ -64,9 +64,11 @@ def test_pyramid_is_the_definition(case, how):
 
 def test_compiled_graphs_do_without_the_resampler(case):
     run = tf.function(
-        lambda f, b: roi_align.pyramid(f, b, 3, repeatable=False), jit_compile=True, autograph=False
+        lambda f, b: roi_align.multilevel_roi_align(f, b, 3, repeatable=False),
+        jit_compile=True,
+        autograph=False,
     )
-    np.testing.assert_allclose(run(*case), roi_align.pyramid(*case, 3), atol=2e-5)
+    np.testing.assert_allclose(run(*case), roi_align.multilevel_roi_align(*case, 3), atol=2e-5)
 
 
 @pytest.mark.parametrize("jit", [False, True])
@@ -75,7 +77,9 @@ def test_adaptive_is_the_definition(case, jit):
     corner = RNG.uniform(0, 100, size=(2, 40, 2))
     boxes = np.concatenate([corner, corner + RNG.uniform(1, 120, size=(2, 40, 2))], axis=2)
     boxes = np.minimum(boxes, [128, 96, 128, 96]).astype("float32")
-    run = tf.function(lambda f, b: roi_align.adaptive(f, b, 3, 4), jit_compile=jit, autograph=False)
+    run = tf.function(
+        lambda f, b: roi_align.adaptive_roi_align(f, b, 3, 4), jit_compile=jit, autograph=False
+    )
     found = np.array(run(features, boxes))
     for image in range(2):
         for box, got in zip(boxes[image], found[image]):
@@ -86,7 +90,7 @@ def test_adaptive_is_the_definition(case, jit):
 def test_levels_as_published():
     sides = np.array([10, 111.9, 112.1, 223.9, 224.1, 447.9, 448.1, 2000, 0])
     boxes = np.stack([0 * sides, 0 * sides, sides, sides], axis=1).astype("float32")
-    found = np.array(roi_align.levels(boxes, 2, 5))
+    found = np.array(roi_align.assign_levels(boxes, 2, 5))
     assert found.tolist() == [2, 2, 3, 3, 4, 4, 5, 5, 2]
 
 
@@ -96,7 +100,7 @@ def test_gradients_reach_the_features_only(case):
     for repeatable in (True, False):
         with tf.GradientTape() as tape:
             tape.watch((features, boxes))
-            pooled = roi_align.pyramid(features, boxes, 3, repeatable=repeatable)
+            pooled = roi_align.multilevel_roi_align(features, boxes, 3, repeatable=repeatable)
             total = keras.ops.sum(pooled[..., 0])
         slopes, none = tape.gradient(total, (features, boxes))
         assert none is None

@@ -12,18 +12,25 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kdet.config import ConfigError, Optimizer, Schedule
-from kdet.layers.batch_norm import BatchNorm
-from kdet.train import checkpoint, replicas
+from kdet.config import Optimizer, Schedule
+from kdet.errors import ConfigError
+from kdet.layers.conv_norm import BatchNorm
+from kdet.train import checkpoint, distribution
 from kdet.train.trainer import Trainer
 
 CANVASES = ((16, 24), (24, 16))
-OPTIMIZER = Optimizer(decay=1e-3)
+OPTIMIZER = Optimizer(weight_decay=1e-3)
 
 
 def schedule(batch=4):
     return Schedule(
-        images=400, decay=(24,), rate=0.05, batch=batch, rate_batch=batch, warmup=8, gamma=0.5
+        images=400,
+        milestones=(24,),
+        base_lr=0.05,
+        batch=batch,
+        base_batch=batch,
+        warmup_images=8,
+        gamma=0.5,
     )
 
 
@@ -141,7 +148,7 @@ def job(strategy, steps=10, poison=None, shard=(0, 1), file=None, **kind):
             if file and shard[0] == 0:
                 checkpoint.save(file, made, ABOUT)
     except Exception as stopped:  # the tests look at its type and text
-        lost = replicas.lost_peer(stopped, strategy)
+        lost = distribution.lost_peer(stopped, strategy)
         error = f"lost: {lost}" if lost else f"{type(stopped).__name__}: {stopped}"
     after = snapshot(made, strategy)
     untouched = all(np.array_equal(before[k], after[k], equal_nan=True) for k in after)
@@ -153,7 +160,7 @@ def job(strategy, steps=10, poison=None, shard=(0, 1), file=None, **kind):
 
 def disagreement(strategy, number):
     try:
-        replicas.check_agreement(strategy, number, "the weights")
+        distribution.check_agreement(strategy, number, "the weights")
     except ConfigError as error:
         return str(error)
     return None
@@ -164,8 +171,8 @@ def main(text):
     import tensorflow as tf
 
     asked = json.loads(text)
-    strategy = replicas.make_strategy(asked.get("replicas", 0))
-    shard = replicas.worker(strategy)
+    strategy = distribution.make_strategy(asked.get("replicas", 0))
+    shard = distribution.worker(strategy)
     arrays, reports = {}, {}
     for name, kind in asked["jobs"].items():
         alone = kind.pop("on", "all") == "one"

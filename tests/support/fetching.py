@@ -2,18 +2,19 @@
 
 import pytest
 
-from kdet.weights.fetch import FetchError, fetch
+from kdet.errors import DownloadError
+from kdet.weights.download import download
 
 DATA = bytes(range(256)) * 4096  # 1 MB
 
 
 def get(server, **more):
     server.files.setdefault("a.tar", DATA)
-    return fetch(f"{server.url}/a.tar", **{"pause": 0.01, "timeout": 5, **more})
+    return download(f"{server.url}/a.tar", **{"pause": 0.01, "timeout": 5, **more})
 
 
 def refused(server, *words, **more):
-    with pytest.raises(FetchError) as error:
+    with pytest.raises(DownloadError) as error:
         get(server, **more)
     text = str(error.value)
     assert "\n" not in text

@@ -6,16 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
+from kdet.models.families import family_of
 from kdet.ops.boxes import rescale
-from kdet.weights.fill import fill
-from kdet.weights.paddle import Part
-from kdet.weights.tensors import Header
+from kdet.weights.assign import load_strict
+from kdet.weights.paddle.checkpoint import Part
+from kdet.weights.paddle.tensor import Header
+
+FOLDER = Path(__file__).parents[1] / "golden"
 
 
 class Golden:
     """One row of the golden folder: manifest, numbers and the rule that makes its weights."""
 
-    def __init__(self, folder, row):
+    def __init__(self, row, folder=FOLDER):
         self.manifest = json.loads((folder / f"{row}.json").read_text())
         self.numbers = np.load(folder / f"{row}.npz")
         spec = importlib.util.spec_from_file_location("golden_weights", folder / "weights.py")
@@ -23,7 +26,7 @@ class Golden:
         spec.loader.exec_module(self.rule)
         self.image = self.numbers["image"].astype("float32").transpose(0, 2, 3, 1)
 
-    def fill(self, network):
+    def load_weights(self, network, config):
         """Gives the network the row's weights; every name and shape must agree."""
         parts = {}
         for each in self.manifest["parameters"]:
@@ -31,8 +34,8 @@ class Golden:
             values = self.rule.weight(name, shape)
             header = Header(values.dtype, shape, 0)
             parts[name] = Part(name, Path("golden"), 0, header, values.tobytes())
-        report = fill(network, parts, "golden")
-        assert not report.fresh and not report.ignored
+        report = load_strict(network, family_of(config), config, parts, "golden")
+        assert not report.initialized and not report.unused
 
     def inputs(self):
         scale = self.numbers["test/feed/im_info"][:, 2:]
@@ -82,16 +85,16 @@ class Golden:
     def error(self, key, found):
         """Largest error of a joint, relative to the tensor's largest value."""
         mode, name = key.split("/", 1)
-        facts = self.manifest[mode]["tensors"][name]
+        about = self.manifest[mode]["tensors"][name]
         found = np.asarray(found, "float32")
-        assert list(found.shape) == facts["shape"]
+        assert list(found.shape) == about["shape"]
         if key in self.numbers:
             difference = np.abs(found - self.numbers[key]).max()
         else:
             sample = found.ravel()[self.numbers[f"{key}@idx"]] - self.numbers[f"{key}@val"]
             first = found.ravel()[:16] - self.numbers[f"{key}@first"]
             difference = max(np.abs(sample).max(), np.abs(first).max())
-        return difference / max(abs(facts["min"]), abs(facts["max"]))
+        return difference / max(abs(about["min"]), abs(about["max"]))
 
     def matched(self, found, box=0.1, score=1e-4, rows=None):
         """Share of the row's detections that were found: same label, box and score close.

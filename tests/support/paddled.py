@@ -6,7 +6,7 @@ import tarfile
 
 import numpy as np
 
-from kdet.weights.tensors import write_tensor
+from kdet.weights.paddle.tensor import write_tensor
 
 ARRAYS = {
     "conv1_weights": np.arange(24, dtype="float32").reshape(2, 3, 2, 2),

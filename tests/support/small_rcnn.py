@@ -10,9 +10,10 @@ from unittest import mock
 
 import numpy as np
 
-from kdet import losses, models
+from kdet import models
 from kdet.backbones import resnet
 from kdet.config import RCNN, Data, Optimizer, ResNet
+from kdet.models.families import family_of
 
 BLOCKS = dict.fromkeys(resnet.BLOCKS, (1, 2, 1, 1))
 DATA = Data(short_side=64, long_side=64, pad_to=64, max_boxes=5, max_edges=48)
@@ -21,8 +22,8 @@ SIZES = {
     "width": 16,
     "head_width": 16,
     "anchor_scale": 0.125,
-    "rpn_batch": 2048,
-    "roi_batch": 16,
+    "rpn_batch_size": 2048,
+    "roi_batch_size": 16,
     "max_detections": 10,
 }
 
@@ -33,7 +34,13 @@ def shrink(model):
     R50, R101 and SENet differ from each other in the number of blocks and in the kind of block; of
     these the kind stays.
     """
-    facts = {"proposals_train": (100, 40), "proposals_test": (100, 20), **SIZES}
+    facts = {
+        "rpn_pre_nms_top_n_train": 100,
+        "rpn_post_nms_top_n_train": 40,
+        "rpn_pre_nms_top_n_test": 100,
+        "rpn_post_nms_top_n_test": 20,
+        **SIZES,
+    }
     if model.neck == "c4":
         facts["anchor_scale"] = 0.5
     return replace(model, backbone=replace(model.backbone, depth=50), **facts)
@@ -49,17 +56,17 @@ def train_step(detector, optimizer, strategy=None, jit=False, clip_norm=0.0):
     """The `TrainStep` of a detector."""
     import tensorflow as tf
 
-    from kdet.train.optimizer import make
+    from kdet.train.optimizer import make_optimizer
     from kdet.train.step import TrainStep
 
     strategy, config = strategy or tf.distribute.get_strategy(), detector.config
     with strategy.scope():
-        network = detector.train_network()
-        made = make(network.trainable_variables, optimizer)
+        network = detector.training_model()
+        made = make_optimizer(network.trainable_variables, optimizer)
     return TrainStep(
         network,
-        lambda batch: losses.targets(config, batch),
-        lambda raw, truth, counts: losses.losses(config, raw, truth, counts),
+        lambda batch: family_of(config).targets(config, batch),
+        lambda raw, truth, counts: family_of(config).losses(config, raw, truth, counts),
         made,
         strategy,
         jit=jit,
@@ -94,7 +101,7 @@ def train(strategy, steps):
     import keras
     import tensorflow as tf
 
-    from kdet.train.replicas import split
+    from kdet.train.distribution import split
 
     keras.utils.set_random_seed(0)
     with strategy.scope():
@@ -113,7 +120,7 @@ def train(strategy, steps):
 def main(out):
     import tensorflow as tf
 
-    from kdet.train.replicas import make_strategy
+    from kdet.train.distribution import make_strategy
 
     both, stored = make_strategy(2), {}
     for name, strategy in (("one", tf.distribute.get_strategy()), ("two", both)):

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdet.config import R50, LabelMap, Recipe, RetinaNet, coco, detectron
-from kdet.overrides import from_dict, override
+from kdet.config import R50, LabelMap, Recipe, RetinaNet, coco_data, detectron
+from kdet.config.text import from_dict, override
+from kdet.errors import CheckpointError
 from kdet.train import checkpoint
 from kdet.train.trainer import set_precision
-from kdet.weights.archive import ArchiveError, read_archive, write_archive
+from kdet.weights.npz import read_npz, write_npz
 
 ALONE = tf.distribute.get_strategy()
 ABOUT = fake_family.ABOUT
@@ -27,7 +28,7 @@ def stored(tmp_path):
 
 
 def refused(call, *words):
-    with pytest.raises(ArchiveError) as error:
+    with pytest.raises(CheckpointError) as error:
         call()
     text = str(error.value)
     assert "\n" not in text and len(text) < 400
@@ -37,9 +38,9 @@ def refused(call, *words):
 
 def changed(path, meta=None, drop=(), **arrays):
     """Rewrites a checkpoint with changes."""
-    old, about = read_archive(path)
+    old, about = read_npz(path)
     kept = {k: v for k, v in {**old, **arrays}.items() if k not in drop}
-    write_archive(path, kept, {**about, **(meta or {})})
+    write_npz(path, kept, {**about, **(meta or {})})
 
 
 def test_resumed_equals_uninterrupted_to_the_last_bit(stored):
@@ -67,7 +68,9 @@ def test_loss_scale_is_stored(tmp_path):
 
 
 def test_the_description_can_be_read_back():
-    recipe = Recipe("x", RetinaNet(R50), coco(), detectron("1x", 0.01), reference={"box_ap": 36.0})
+    recipe = Recipe(
+        "x", RetinaNet(R50), coco_data(), detectron("1x", 0.01), reference={"box_ap": 36.0}
+    )
     about = checkpoint.describe_run(recipe, LABELS, 5, "bf16")
     assert from_dict(about["recipe"]) == recipe and from_dict(about["labels"]) == LABELS
     assert (about["seed"], about["precision"]) == (5, "bf16")
@@ -75,7 +78,7 @@ def test_the_description_can_be_read_back():
 
 def test_another_run_is_refused_and_the_difference_named(stored):
     path, made = stored
-    recipe = Recipe("x", RetinaNet(R50), coco(), detectron("1x", 0.01))
+    recipe = Recipe("x", RetinaNet(R50), coco_data(), detectron("1x", 0.01))
     checkpoint.save(path, made, checkpoint.describe_run(recipe, LABELS, 0, "fp32"))
     other = override(recipe, ["schedule.batch=4"])
     wanted = checkpoint.describe_run(other, LABELS, 0, "fp32")
@@ -131,7 +134,7 @@ def with_classes(count):
 def test_another_number_of_classes_makes_only_class_layers_fresh(tmp_path):
     old, path = with_classes(5), tmp_path / "old.npz"
     arrays = {f"weights/{v.path}": v.numpy() + 1 for v in old.variables}
-    write_archive(path, arrays, {"version": 1, "labels": {"names": list("abcde")}})
+    write_npz(path, arrays, {"version": 1, "labels": {"names": list("abcde")}})
     fresh = with_classes(2)
     kept = fresh.get_layer("class").bias.numpy()
     assert checkpoint.initialise(path, fresh, LABELS) == ["class/kernel", "class/bias"]
@@ -143,7 +146,7 @@ def test_another_number_of_classes_makes_only_class_layers_fresh(tmp_path):
     refused(lambda: checkpoint.initialise(path, with_classes(4), LabelMap((), ())), "wrong shape")
     five = LabelMap(tuple("abcde"), tuple(range(5)))
     refused(lambda: checkpoint.initialise(path, with_classes(4), five), "wrong shape: class/kernel")
-    write_archive(path, arrays, {"version": 1})
+    write_npz(path, arrays, {"version": 1})
     refused(lambda: checkpoint.initialise(path, fresh, LABELS), "label map is missing")
 
 

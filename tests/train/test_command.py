@@ -5,12 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from kdet.config import R50, RCNN, ConfigError, Recipe, RetinaNet, coco, detectron
-from kdet.train import command
-from kdet.train.options import parse
-from kdet.weights.archive import read_archive
+from kdet.config import R50, RCNN, Recipe, RetinaNet, coco_data, detectron
+from kdet.errors import ConfigError
+from kdet.train import cli
+from kdet.train import run as session
+from kdet.train.cli import parse
+from kdet.weights.npz import read_npz
 
-RECIPE = Recipe("row", RetinaNet(R50), coco(pad_to=128), detectron("1x", rate=0.01))
+RECIPE = Recipe("row", RetinaNet(R50), coco_data(pad_to=128), detectron("1x", base_lr=0.01))
 
 
 def options(*arguments):
@@ -42,26 +44,28 @@ def test_wrong_flags_are_one_line(arguments, said):
 
 
 def test_help_lists_the_flags(capsys):
-    assert command.run(RECIPE, ["--help"]) == 0
+    assert cli.run(RECIPE, ["--help"]) == 0
     text = capsys.readouterr().out
     for flag in ("--data", "resume", "--replicas", "--precision", "schedule.batch=4"):
         assert flag in text
 
 
 def test_the_recipe_is_resolved_in_order():
-    drawn = command.resolve(RECIPE, options("schedule.rate=0.5"))
-    assert drawn.data.dataset == "drawn" and drawn.schedule.rate == 0.5
+    drawn = cli.resolve(RECIPE, options("schedule.base_lr=0.5"))
+    assert drawn.data.dataset == "drawn" and drawn.schedule.base_lr == 0.5
     assert drawn.schedule.batch == 8 and drawn.model.backbone.norm == "batch"
-    real = command.resolve(RECIPE, options("--data=d", "--batch=2", "model.width=64"))
+    real = cli.resolve(RECIPE, options("--data=d", "--batch=2", "model.width=64"))
     assert real.model.backbone.norm == "frozen" and real.model.width == 64
-    assert (real.schedule.batch, real.schedule.rate_batch) == (2, 16)
+    assert (real.schedule.batch, real.schedule.base_batch) == (2, 16)
 
 
 def test_mask_heads_need_outlines():
-    row = Recipe("row", RCNN(R50, mask=True), coco(max_edges=96), detectron("1x", rate=0.01))
-    assert command.resolve(row, options()).data.max_edges == 96
+    row = Recipe(
+        "row", RCNN(R50, mask=True), coco_data(max_edges=96), detectron("1x", base_lr=0.01)
+    )
+    assert cli.resolve(row, options()).data.max_edges == 96
     with pytest.raises(ConfigError, match="needs outlines; set data.max_edges"):
-        command.resolve(row, options("data.max_edges=0"))
+        cli.resolve(row, options("data.max_edges=0"))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +80,7 @@ def test_mask_heads_need_outlines():
     ],
 )
 def test_errors_are_one_line_and_code_2(tmp_path, capfd, arguments, said):
-    code = command.run(RECIPE, ["--out", str(tmp_path / "o"), *arguments])
+    code = cli.run(RECIPE, ["--out", str(tmp_path / "o"), *arguments])
     text = capfd.readouterr().err.strip().splitlines()[-1]
     assert code == 2 and text.startswith("error: ")
     assert any(part in text for part in said.split("|"))
@@ -89,7 +93,6 @@ RUN = [*SMALL, "--batch=2", "--log_every=1", "--eval_every=3"]
 @pytest.fixture(scope="module")
 def no_export():
     """Leaves the export to its own tests; it takes as long as the run."""
-    from kdet.train import session
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "export", lambda detector, folder: folder)
@@ -99,18 +102,18 @@ def no_export():
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, no_export):
     """A run of three steps on a small drawn data set, in one go."""
-    from kdet.data.drawn import make_drawn
+    from kdet.data.convert.synthetic import make_synthetic
 
     folder = tmp_path_factory.mktemp("command")
     for seed, split in enumerate(("train", "val")):
-        make_drawn(folder / "data" / split, 8, seed, (64, 64), masks=False)
+        make_synthetic(folder / "data" / split, 8, seed, (64, 64), masks=False)
     return folder, train(folder, "whole", "--steps=3")
 
 
 def train(folder, out, *more):
     data = ["--data", str(folder / "data"), "--out", str(folder / out), "--init=none"]
     small = ["data.short_side=64", "data.long_side=64", "data.canvases=((128, 128),)"]
-    return command.run(RECIPE, [*data, *small, *RUN, *more])
+    return cli.run(RECIPE, [*data, *small, *RUN, *more])
 
 
 def test_a_run_leaves_checkpoints_log_and_pictures(whole):
@@ -125,7 +128,7 @@ def test_a_run_leaves_checkpoints_log_and_pictures(whole):
     assert [line["step"] for line in lines] == [1, 2, 3, 3]
     assert set(lines[0]["losses"]) == {"class", "box"} and "AP50" in lines[-1]["eval"]
     assert lines[0]["rate"] == pytest.approx(0.01 / 8 / 3)
-    _, meta = read_archive(folder / "whole" / "last.npz")
+    _, meta = read_npz(folder / "whole" / "last.npz")
     assert meta["step"] == 3 and meta["recipe"]["model"]["num_classes"] == 4
     assert meta["labels"]["names"] == ["circle", "square", "triangle", "star"]
 
@@ -139,7 +142,7 @@ def test_stopped_and_resumed_is_the_same_run(whole, capfd):
     assert "seed is 0 there and 1 here" in capfd.readouterr().err
     assert train(folder, "parts", "--steps=3", "--eval_every=0", "--resume") == 0
     (once, about), (twice, same) = (
-        read_archive(folder / out / "last.npz") for out in ("whole", "parts")
+        read_npz(folder / out / "last.npz") for out in ("whole", "parts")
     )
     assert {**about, "best": None} == same and once.keys() == twice.keys()
     for name, value in once.items():

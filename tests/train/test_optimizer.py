@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdet.config import DETECTRON_RULES, ConfigError, Optimizer, Rule
-from kdet.train.optimizer import Momentum, RMSProp, make, rule_of
+from kdet.config import DETECTRON_GROUPS, Optimizer, ParamGroup
+from kdet.errors import ConfigError
+from kdet.train.optimizer import Momentum, RMSProp, make_optimizer, param_group
 
 
 def variable(value, name):
@@ -25,7 +26,7 @@ def test_three_steps_by_hand():
     With the rate inside the buffer p3 would be 0.4742 - (0.9 * 0.4068 + 0.0209484) = 0.0871316.
     """
     p = variable(1.0, "conv/kernel")
-    optimizer = Momentum([p], Optimizer(momentum=0.9, decay=0.1))
+    optimizer = Momentum([p], Optimizer(momentum=0.9, weight_decay=0.1))
     seen = []
     for rate in (0.1, 0.2, 0.02):
         optimizer.apply([tf.constant(1.0)], tf.constant(rate))
@@ -38,7 +39,9 @@ def test_three_steps_by_hand():
 def test_equals_a_numpy_loop_with_rules():
     rng = np.random.default_rng(0)
     start = {"conv/kernel": rng.normal(size=(3, 2)), "conv/bias": rng.normal(size=2)}
-    config = Optimizer(momentum=0.8, decay=0.05, rules=(Rule("/bias$", 2.0, 0.0),))
+    config = Optimizer(
+        momentum=0.8, weight_decay=0.05, param_groups=(ParamGroup("/bias$", 2.0, 0.0),)
+    )
     variables = [variable(value, name) for name, value in start.items()]
     optimizer = Momentum(variables, config)
     weights, slots = dict(start), {name: 0.0 for name in start}
@@ -68,11 +71,14 @@ def test_equals_a_numpy_loop_with_rules():
     ],
 )
 def test_first_matching_rule_wins(path, rate, decay):
-    assert (rule_of(path, DETECTRON_RULES).rate, rule_of(path, DETECTRON_RULES).decay) == (
+    assert (
+        param_group(path, DETECTRON_GROUPS).rate,
+        param_group(path, DETECTRON_GROUPS).decay,
+    ) == (
         rate,
         decay,
     )
-    assert rule_of(path, (Rule(".", 7.0), *DETECTRON_RULES)).rate == 7.0
+    assert param_group(path, (ParamGroup(".", 7.0), *DETECTRON_GROUPS)).rate == 7.0
 
 
 def test_rmsprop_two_steps_by_hand():
@@ -84,8 +90,10 @@ def test_rmsprop_two_steps_by_hand():
     With epsilon outside the root p1 would be 1 - 0.04 / 0.49 = 0.9183673.
     """
     p = variable(1.0, "conv/kernel")
-    config = Optimizer("rmsprop", 0.0, 0.75, 0.09, decay=0.1, rules=(Rule("kernel", 0.5),))
-    optimizer = make([p], config)
+    config = Optimizer(
+        "rmsprop", 0.0, 0.75, 0.09, weight_decay=0.1, param_groups=(ParamGroup("kernel", 0.5),)
+    )
+    optimizer = make_optimizer([p], config)
     assert isinstance(optimizer, RMSProp)
     seen = []
     for gradient in (0.7, 0.0):
@@ -98,7 +106,7 @@ def test_rmsprop_two_steps_by_hand():
 def test_rmsprop_momentum_keeps_the_rate_inside_its_buffer():
     """g = 1, s = 0.25 then 0.4375: m1 = 0.1 / 0.5 = 0.2, m2 = 0.5 * 0.2 + 0.3 / sqrt(0.4375)."""
     p = variable(0.0, "conv/kernel")
-    optimizer = make([p], Optimizer("rmsprop", 0.5, 0.75, 0.0, decay=0.0))
+    optimizer = make_optimizer([p], Optimizer("rmsprop", 0.5, 0.75, 0.0, weight_decay=0.0))
     for rate in (0.1, 0.3):
         optimizer.apply([tf.constant(1.0)], tf.constant(rate))
     expected = 0.1 + 0.3 / 0.4375**0.5

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdet.weights.archive import ArchiveError, read_archive
+from kdet.errors import CheckpointError
+from kdet.weights.npz import read_npz
 
 ALONE = tf.distribute.get_strategy()
 MANY = 10**6
@@ -21,9 +22,9 @@ def wait_for_step(path, step, processes, seconds=60):
     while time.monotonic() < end:
         assert all(p.poll() is None for p in processes), "a process ended early"
         try:
-            if read_archive(path)[1]["step"] >= step:
+            if read_npz(path)[1]["step"] >= step:
                 return
-        except ArchiveError:
+        except CheckpointError:
             time.sleep(0.05)
     pytest.fail(f"step {step} was not reached in {seconds} s")
 
@@ -73,7 +74,7 @@ def test_killed_and_started_again_equals_uninterrupted(in_process, tmp_path):
     wait_for_step(file, 3, [process])
     process.kill()
     process.communicate()
-    stopped = read_archive(file)[1]["step"]  # whole, whatever was being written
+    stopped = read_npz(file)[1]["step"]  # whole, whatever was being written
     until = stopped + 4
     in_process(out, {"job": {**job, "steps": until}})
     report, values = read(out)
@@ -112,7 +113,7 @@ def test_lost_worker_ends_the_other_and_the_run_goes_on_later(workers, tmp_path)
     chief.communicate(timeout=60)
     report, _ = read(tmp_path / "w0.npz")
     assert report["error"].startswith("lost: ") and "\n" not in report["error"]
-    until = read_archive(file)[1]["step"] + 3
+    until = read_npz(file)[1]["step"] + 3
     for process in workers({**job, "steps": until}):
         said, _ = process.communicate(timeout=60)
         assert process.returncode == 0, said[-3000:]

@@ -8,17 +8,17 @@ import pytest
 import small_rcnn
 import tensorflow as tf
 
-from kdet.config import R50, RCNN, Optimizer, c4
+from kdet.config import R50, RCNN, Optimizer, c4_rcnn
 from kdet.data import transforms
+from kdet.data.convert.example_proto import Object, Record, serialize_example
 from kdet.data.decode import decode
-from kdet.data.encode import Object, Record, encode
-from kdet.data.rle import runs_from_mask
+from kdet.masks.rle import runs_from_mask
 
 MANY = 300
 CONFIGS = {
     "mask": RCNN(R50, mask=True),
     "cascade": RCNN(R50, cascade=True),
-    "mask c4": c4(R50, mask=True),
+    "mask c4": c4_rcnn(R50, mask=True),
 }
 
 
@@ -48,7 +48,7 @@ def hard():
 def batch_of(objects):
     pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     record = Record(tf.io.encode_png(pixels).numpy(), 1, "x.png", 64, 64, tuple(objects))
-    example = transforms.pad_truth(MANY)(decode(encode(record), 8))
+    example = transforms.pad_truth(MANY)(decode(serialize_example(record), 8))
     size = tf.constant([64.0, 64.0])
     names = ("boxes", "labels", "valid", "mask_edges", "mask_parts")
     batch = {

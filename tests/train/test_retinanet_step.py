@@ -3,8 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from kdet import losses, models
+from kdet import models
 from kdet.config import R50, Data, Optimizer, RetinaNet
+from kdet.models.families import family_of
 from kdet.train.optimizer import Momentum
 from kdet.train.step import TrainStep
 
@@ -30,8 +31,8 @@ def test_compiled_step_equals_graph_mode():
             variable.assign(value)
         step = TrainStep(
             network,
-            lambda batch: losses.targets(CONFIG, batch),
-            lambda raw, truth, counts: losses.losses(CONFIG, raw, truth, counts),
+            lambda batch: family_of(CONFIG).targets(CONFIG, batch),
+            lambda raw, truth, counts: family_of(CONFIG).losses(CONFIG, raw, truth, counts),
             Momentum(network.trainable_variables, Optimizer()),
             tf.distribute.get_strategy(),
             jit=jit,

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdet import losses
-from kdet.config import SSD, SSD_RULES, Optimizer, Schedule
-from kdet.models import build
+from kdet.config import SSD, SSD_GROUPS, Optimizer, Schedule
+from kdet.models.detector import build
+from kdet.models.families import family_of
 from kdet.train.trainer import Trainer
-from kdet.weights import fill, paddle
+from kdet.weights import paddle
+from kdet.weights.assign import load_strict
 
 
 def batches(stored, count):
@@ -36,14 +37,14 @@ def test_losses_of_ten_steps(shared):
     network = build(config).network
     trunk = paddle.find(shared / "weights/ssd_mobilenet_v1_imagenet.tar")
     rest = paddle.find(shared / "golden/replay/init_ssd_bccd_rest.tar")
-    report = fill.fill(network, {**trunk, **rest}, "bccd")
-    assert len(report.loaded) == 199 and not report.fresh and not report.ignored
+    report = load_strict(network, family_of(config), config, {**trunk, **rest}, "bccd")
+    assert len(report.loaded) == 199 and not report.initialized and not report.unused
     trainer = Trainer(
         network,
-        partial(losses.targets, config),
-        partial(losses.losses, config),
-        Schedule(images=160, decay=(), rate=0.001, batch=16, warmup=0),
-        Optimizer("rmsprop", momentum=0.0, decay=5e-5, rules=SSD_RULES),
+        partial(family_of(config).targets, config),
+        partial(family_of(config).losses, config),
+        Schedule(images=160, milestones=(), base_lr=0.001, batch=16, warmup_images=0),
+        Optimizer("rmsprop", momentum=0.0, weight_decay=5e-5, param_groups=SSD_GROUPS),
         tf.distribute.get_strategy(),
         jit="off",
     )

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdet.config import ConfigError
-from kdet.train.step import resolve_jit
-from kdet.train.trainer import LossScale, NotFinite, set_precision
+from kdet.errors import ConfigError, NotFiniteError
+from kdet.train.distribution import resolve_jit
+from kdet.train.trainer import LossScale, set_precision
 
 ALONE = tf.distribute.get_strategy()
 
@@ -35,8 +35,8 @@ def test_one_step_by_hand():
         net,
         lambda batch: ({"y": batch["truth"]}, {"n": tf.constant(5.0)}),
         lambda raw, t, n: {"square": tf.reduce_sum((raw["y"] - t["y"]) ** 2) / n["n"]},
-        fake_family.Schedule(10, (), rate=0.1, batch=1, rate_batch=1, warmup=0),
-        fake_family.Optimizer(decay=0.0, clip_norm=3.0),
+        fake_family.Schedule(10, (), base_lr=0.1, batch=1, base_batch=1, warmup_images=0),
+        fake_family.Optimizer(weight_decay=0.0, clip_norm=3.0),
         ALONE,
     )
     outcome = made.train_step({"image": tf.constant([[3.0]]), "truth": tf.constant([[1.0]])}, 0.1)
@@ -125,7 +125,7 @@ def test_float16_stops_when_no_scale_helps(policy):
     made = fake_family.trainer(ALONE, precision="fp16")
     made.loss_scale.value = 4.0
     poisoned = (fake_family.batch(0, poison=(0, 1, "boxes")) for _ in range(9))
-    with pytest.raises(NotFinite, match="step 2: loss 'box' is nan"):
+    with pytest.raises(NotFiniteError, match="step 2: loss 'box' is nan"):
         list(made.train(({k: tf.constant(v) for k, v in b.items()} for b in poisoned), 9))
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from paddled import ARRAYS, FILES, GOOD, HUGE, tar
 
+from kdet.errors import CheckpointError
 from kdet.weights import paddle
-from kdet.weights.archive import ArchiveError
 
 
 class Calls:
@@ -208,7 +208,7 @@ def test_hostile_and_broken_files(kind, name, made, tmp_path, monkeypatch):
     before = sorted(tmp_path.rglob("*"))
     tracemalloc.start()
     try:
-        with pytest.raises(ArchiveError) as error:
+        with pytest.raises(CheckpointError) as error:
             paddle.read(path)
         assert tracemalloc.get_traced_memory()[1] < 64 << 20
     finally:
@@ -235,5 +235,5 @@ def test_flipped_bytes_never_do_more_than_refuse(tmp_path):
         path.write_bytes(data)
         try:
             assert sum(array.nbytes for array in paddle.read(path).values()) <= len(data)
-        except ArchiveError as error:
+        except CheckpointError as error:
             assert "\n" not in str(error)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kdet.weights.names import from_reference, reference_name, to_reference
+from kdet.weights.paddle.names import from_reference, reference_name, to_reference
 
 
 @pytest.mark.parametrize(

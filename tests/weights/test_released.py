@@ -11,12 +11,12 @@ import pytest
 
 from kdet import models
 from kdet.config import LabelMap
-from kdet.models import zoo
+from kdet.errors import CheckpointError, DownloadError
+from kdet.models import loading as zoo
 from kdet.train import checkpoint
-from kdet.weights import paddle, sources
-from kdet.weights.archive import ArchiveError
-from kdet.weights.fetch import FetchError
-from kdet.weights.names import from_reference
+from kdet.weights import addresses as sources
+from kdet.weights import paddle
+from kdet.weights.paddle.names import from_reference
 
 ROW = "ssd_mobilenet_v1_voc"
 TRUNK = "MobileNetV1_pretrained.tar"
@@ -111,13 +111,13 @@ def test_other_classes_and_settings(there, capsys):
 
 def test_an_incomplete_archive_is_an_error(there, home):
     there.files = {f"{ROW}.tar": there.files[TRUNK]}
-    with pytest.raises(ArchiveError, match="missing: conv7_1_extra1_weights, .*left over: fc7_"):
+    with pytest.raises(CheckpointError, match="missing: conv7_1_extra1_weights, .*left over: fc7_"):
         models.load(ROW)
 
 
 def test_an_answer_that_is_no_archive_is_not_kept(there, home):
     there.files = {f"{ROW}.tar": b"<html>welcome to this hotel</html>" * 99}
-    with pytest.raises(FetchError, match="refused what came: .*not a Paddle checkpoint"):
+    with pytest.raises(DownloadError, match="refused what came: .*not a Paddle checkpoint"):
         models.load(ROW)
     assert not (home / f"{ROW}.tar").exists() and not (home / f"{ROW}.tar.json").exists()
 
@@ -131,24 +131,24 @@ def start(init, row, classes=4):
 
 def test_recipes_start_from_published_backbones(there, files):
     network, report = start("imagenet", "yolov3_mobilenet_v1")
-    assert (len(report.loaded), len(report.fresh)) == (135, 106)
-    assert report.ignored == ("fc7_offset", "fc7_weights")
-    assert all(path.startswith("yolo_") for path in report.fresh)
+    assert (len(report.loaded), len(report.initialized)) == (135, 106)
+    assert report.unused == ("fc7_offset", "fc7_weights")
+    assert all(path.startswith("yolo_") for path in report.initialized)
     name = "conv5_6_dw_weights"
     expected = from_reference(published.values(name, (512, 1, 3, 3)), name)
     np.testing.assert_array_equal(network.get_layer("conv5_6_dw").kernel, expected)
 
     _, report = start("imagenet", ROW)
-    assert (len(report.loaded), len(report.fresh)) == (135, 64)
+    assert (len(report.loaded), len(report.initialized)) == (135, 64)
     assert "64 newly initialised: conv7_1_extra1, conv7_1_extra2," in str(report)
     _, report = start("released", ROW)
-    assert (len(report.loaded), len(report.fresh)) == (187, 12) and not report.ignored
+    assert (len(report.loaded), len(report.initialized)) == (187, 12) and not report.unused
     assert [path.split("/")[-1] for path, _ in there.seen] == [TRUNK, COCO, f"{ROW}.tar"]
 
 
 def test_offline_the_way_out_is_named(there, home):
     there.plan = ["404"]
-    with pytest.raises(FetchError) as error:
+    with pytest.raises(DownloadError) as error:
         start("imagenet", "yolov3_mobilenet_v1")
     said = str(error.value)
     assert TRUNK in said and str(home / TRUNK) in said and "KDET_MIRROR" in said
@@ -158,7 +158,7 @@ def test_offline_the_way_out_is_named(there, home):
 def test_a_backbone_must_be_whole(there, tmp_path):
     path = tmp_path / "x.tar"
     path.write_bytes(there.files[TRUNK])
-    with pytest.raises(ArchiveError, match="missing: yolo_input.conv.weights, .* and 255 more"):
+    with pytest.raises(CheckpointError, match="missing: yolo_input.conv.weights, .* and 255 more"):
         start(str(path), "yolov3_darknet")
 
 
@@ -166,11 +166,11 @@ def test_the_weights_at_hand_start_both_mobilenet_rows(shared):
     trunk = shared / "weights/ssd_mobilenet_v1_imagenet.tar"
     rest = shared / "golden/replay/init_ssd_bccd_rest.tar"
     _, report = start(str(trunk), "yolov3_mobilenet_v1")
-    assert (len(report.loaded), len(report.fresh), report.ignored) == (135, 106, ())
+    assert (len(report.loaded), len(report.initialized), report.unused) == (135, 106, ())
     _, report = start(str(trunk), ROW)
-    assert (len(report.loaded), len(report.fresh), report.ignored) == (135, 64, ())
+    assert (len(report.loaded), len(report.initialized), report.unused) == (135, 64, ())
     network, report = start(f"{trunk},{rest}", ROW, classes=3)
-    assert (len(report.loaded), report.fresh, report.ignored) == (199, (), ())
+    assert (len(report.loaded), report.initialized, report.unused) == (199, (), ())
     bias = paddle.read(rest)["conv2d_22.b_0"]
     np.testing.assert_array_equal(network.get_layer("ssd_box_0").bias, bias)
 
@@ -184,8 +184,8 @@ def test_frozen_norms_are_folded_at_the_start(tmp_path):
     trunk |= {"fc_0.w_0": (2048, 10), "fc_0.b_0": (10,)}
     paddle.write(tmp_path / "w", ((n, published.values(n, s)) for n, s in trunk.items()))
     network, report = start(str(tmp_path / "w"), "retinanet_r50_fpn_1x")
-    assert (len(report.loaded), len(report.fresh)) == (159, 36)
-    assert report.ignored == ("fc_0.b_0", "fc_0.w_0")
+    assert (len(report.loaded), len(report.initialized)) == (159, 36)
+    assert report.unused == ("fc_0.b_0", "fc_0.w_0")
     s, v = (published.values(f"bn5c_branch2b_{kind}", (512,)) for kind in ("scale", "variance"))
     scale = network.get_layer("res5c_branch2b").scale
     np.testing.assert_allclose(scale, s / np.sqrt(v + 1e-5), rtol=1e-6)

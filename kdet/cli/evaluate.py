@@ -1,0 +1,97 @@
+"""kdet evaluate: the metrics of a run's best checkpoint, or of a row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from kdet.cli import add_model
+
+DESCRIPTION = """Measures a detector on a converted data set. Prints the metrics and writes them to
+metrics.json, and the detections to detections.json (COCO result rows in the category ids of the
+source), beside the checkpoint or into --out. With --sides there is one pair of files per side."""
+
+
+def add_arguments(parser):
+    """The command's arguments."""
+    add_model(parser)
+    parser.add_argument("--data", help="a converted data set; default: the run's synthetic one")
+    parser.add_argument(
+        "--split", default="val", help="which part of --data (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--metric",
+        default="coco",
+        choices=("coco", "voc"),
+        help="whose rules (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch", type=int, default=1, help="images per call (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--sides", type=_sides, help="evaluate at each of these sides, e.g. 608,416,320 (YOLOv3)"
+    )
+    parser.add_argument("--out", help="folder of the two json files; default: beside the run")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="settings of the recipe, e.g. data.short_side=640",
+    )
+
+
+def run(flags):
+    """Evaluates, prints the table and writes both files."""
+    from kdet import models
+    from kdet.data.records import Records
+    from kdet.errors import ConfigError, DataError
+    from kdet.evaluate.run import evaluate, format_table
+    from kdet.files import write_json
+    from kdet.models.loading import checkpoint_of
+
+    row = flags.model in models.names()
+    path = Path("runs", flags.model, "released") if row else checkpoint_of(flags.model)
+    if not row and flags.weights != "released":
+        raise ConfigError(f"{path}: is a checkpoint; --weights is for rows of the zoo")
+    out = Path(flags.out) if flags.out else path.parent
+    data = Path(flags.data) if flags.data else path.parent / "data"
+    if not flags.data and not data.is_dir():
+        raise DataError(f"{path}: this run has no data set of its own; give one with --data")
+    records = Records.open(data, flags.split)
+    which = (flags.model, flags.weights) if row else (path,)
+    detector = models.load(*which, overrides=flags.overrides)
+    out.mkdir(parents=True, exist_ok=True)
+    for side in flags.sides or (None,):
+        suffix = "" if side is None else f"_{side}"
+        metrics = evaluate(
+            detector,
+            records,
+            detector.data if side is None else at_side(detector.data, side),
+            batch=flags.batch,
+            metric=flags.metric,
+            out=out / f"detections{suffix}.json",
+        )
+        write_json(out / f"metrics{suffix}.json", metrics)
+        if side is not None:
+            print(f"\nat {side} x {side}")
+        print(format_table(metrics))
+
+
+def at_side(data, side: int):
+    """`data` with images stretched to `side` x `side`; one set of YOLOv3 weights serves them all.
+
+    Raises:
+        ConfigError: images are not stretched, or the side is no positive multiple of 32.
+    """
+    from kdet.errors import ConfigError
+
+    if data.resize != "stretch" or side < 32 or side % 32:
+        raise ConfigError(
+            f"--sides takes multiples of 32, for rows whose images are stretched; got {side}, "
+            f"data.resize is {data.resize!r}"
+        )
+    return replace(data, short_side=side, long_side=side)
+
+
+def _sides(text):
+    return tuple(int(side) for side in text.split(","))

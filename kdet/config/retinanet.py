@@ -1,0 +1,32 @@
+"""RetinaNet's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kdet.config.backbones import R50, ResNet
+from kdet.config.checks import one_of
+from kdet.config.recipe import ModelConfig
+
+
+@dataclass(frozen=True)
+class RetinaNet(ModelConfig):
+    """RetinaNet (Lin et al. 2017): FPN levels P3-P7, two towers shared over the levels."""
+
+    backbone: ResNet = R50
+    num_classes: int = 80
+    width: int = 256  # channels of the pyramid and the towers
+    depth: int = 4  # convolutions per tower
+    foreground_iou: float = 0.5
+    background_iou: float = 0.4
+    focal_alpha: float = 0.25
+    focal_gamma: float = 2.0
+    smooth_l1_sigma: float = 3.0151134457776365  # quadratic below 1 / sigma^2 = 0.11
+    score_threshold: float = 0.05  # the coarsest level keeps every score above 0
+    pre_nms_top_n_per_level: int = 1000  # (anchor, class) pairs
+    nms_iou: float = 0.5
+    max_detections: int = 100
+    clip_to: str = "canvas"  # "canvas": the padded image, as in the reference | "image"
+
+    def __post_init__(self):
+        one_of(self, "clip_to", ("canvas", "image"))

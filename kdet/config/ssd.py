@@ -1,0 +1,68 @@
+"""SSD's settings, and those of its published recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kdet.config.augment import CROPS, Augment
+from kdet.config.backbones import MobileNet
+from kdet.config.recipe import Data, ModelConfig, ParamGroup, Schedule, stretched_data
+
+
+@dataclass(frozen=True)
+class SSD(ModelConfig):
+    """SSD (Liu et al. 2015) on the six maps of an extended MobileNet; for a canvas of 300."""
+
+    backbone: MobileNet = MobileNet()
+    num_classes: int = 20
+    # sides in pixels of the canvas: one per map, and one more for the last map's largest prior
+    prior_sizes: tuple[float, ...] = (60, 105, 150, 195, 240, 285, 300)
+    foreground_iou: float = 0.5
+    negatives_per_positive: float = 3.0  # background priors in the loss, hardest first
+    score_threshold: float = 0.01
+    pre_nms_top_n_per_class: int = 400
+    nms_iou: float = 0.45
+    max_detections: int = 200
+
+
+def ssd_augment(**changes) -> Augment:
+    """The augmentation of the SSD row; its hue of 18 in Pillow's 255 steps is 25.4 degrees."""
+    settings = {
+        "brightness": 0.125,
+        "contrast": 0.5,
+        "saturation": 0.5,
+        "hue": 18 / 255 * 360,
+        "expand": 0.5,
+        "fill": (127, 127, 127),
+        "crops": CROPS,
+        "crop_clamps": True,
+    }
+    return Augment(**{**settings, **changes})
+
+
+def ssd_data(**changes) -> Data:
+    """VOC as the SSD row reads it: 300 by 300, BGR, (pixel - 127.5) / 127.502231."""
+    grey = {"channels": "BGR", "mean": (0.5,) * 3, "std": (127.502231 / 255,) * 3}
+    settings = {"dataset": "voc", "interpolation": "lanczos", "corners": "edges", "max_boxes": 64}
+    settings["augment"] = ssd_augment()
+    return stretched_data(300, **{**settings, **grey, **changes})
+
+
+def ssd_120e() -> Schedule:
+    """The SSD row: 28,000 steps of 64 images, five learning rates, no warm-up."""
+    return Schedule(
+        images=28_000 * 64,
+        milestones=tuple(64_000 * k for k in (10, 15, 20, 25)),
+        milestone_factors=(0.5, 0.25, 0.1, 0.01),
+        base_lr=0.001,
+        batch=64,
+        base_batch=64,
+        warmup_images=0,
+    )
+
+
+# Convolutions before the head learn at a tenth of the rate; norms do not decay, biases do.
+SSD_GROUPS = (
+    ParamGroup(r"^conv\d\w*/kernel$", 0.1, 1.0),
+    ParamGroup(r"/(gamma|beta)$", 1.0, 0.0),
+)

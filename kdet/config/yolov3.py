@@ -1,0 +1,73 @@
+"""YOLOv3's settings, and those of its published recipes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kdet.config.augment import CROPS, Augment
+from kdet.config.backbones import DarkNet, MobileNet, ResNet
+from kdet.config.recipe import Data, ModelConfig, ParamGroup, Schedule, stretched_data
+
+# nine (width, height) in pixels: three per level, P3 first
+YOLO_ANCHORS = (
+    (10, 13), (16, 30), (33, 23),
+    (30, 61), (62, 45), (59, 119),
+    (116, 90), (156, 198), (373, 326),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class YOLOv3(ModelConfig):
+    """YOLOv3 (Redmon and Farhadi 2018): three levels, three anchors each."""
+
+    backbone: DarkNet | MobileNet | ResNet = DarkNet()
+    num_classes: int = 80
+    anchors: tuple[tuple[float, float], ...] = YOLO_ANCHORS
+    ignore_iou: float = 0.7  # predictions with a larger IoU are not negatives
+    label_smoothing: bool = True
+    score_threshold: float = 0.01  # of the score, and of objectness alone
+    pre_nms_top_n_per_class: int = 1000
+    nms_iou: float = 0.45
+    max_detections: int = 100
+
+
+def yolo_augment(**changes) -> Augment:
+    """The augmentation of the YOLOv3 rows; mixup ends after 250 epochs of COCO's 118,287 images."""
+    settings = {
+        "mixup": 1.5,
+        "mixup_images": 250 * 118_287,
+        "contrast": 0.5,
+        "contrast_about": "black",
+        "saturation": 0.5,
+        "hue": 180.0,
+        "expand": 0.5,
+        "fill": (123, 116, 103),
+        "crops": CROPS,
+        "methods": ("nearest", "linear", "cubic", "area", "lanczos4"),
+        "min_side": 320,
+    }
+    return Augment(**{**settings, **changes})
+
+
+def yolo_data(**changes) -> Data:
+    """COCO as the YOLOv3 rows read it: 608 by 608, the first 50 objects of each image."""
+    settings = {"interpolation": "cubic", "max_boxes": 50, "truncate_boxes": True}
+    settings["augment"] = yolo_augment()
+    return stretched_data(608, **{**settings, **changes})
+
+
+def yolo_270e() -> Schedule:
+    """The YOLOv3 rows: 500,200 steps of 64 images, with a warm-up from zero over 4,000 steps."""
+    return Schedule(
+        images=500_200 * 64,
+        milestones=(400_000 * 64, 450_000 * 64),
+        base_lr=0.001,
+        batch=64,
+        base_batch=64,
+        warmup_images=4000 * 64,
+        warmup_factor=0.0,
+    )
+
+
+# neither norms nor the biases of the outputs decay
+YOLO_GROUPS = (ParamGroup(r"/(gamma|beta|bias)$", 1.0, 0.0),)

@@ -1,0 +1,204 @@
+"""Views of images -> training images: one pass over rows, one over columns, colours on the way.
+
+The sums of `kdet.data.augment.resize` as small dense products: neighbouring pixels of the result read
+nearly the same pixels of the image, so each strip of the result is one product. Beside a sparse
+product it takes a fifth of the time, and the product over columns can mix colours for nothing.
+What is copied, and how many operations there are, costs as much as the sums: pixels stay bytes
+until their strip is cut, and Lanczos weights are made where they are used.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from kdet.data.augment.resize import Window, resize_weights
+
+_STRIPS = 15  # of the result along each axis
+_WIDE = 20  # of the result's rows in a strip; a small picture needs fewer strips
+
+
+class AxisFilter(NamedTuple):
+    """How one axis of the result is made: s strips of i pixels, each from j pixels of the image.
+
+    Attributes:
+        first: () int32, the first pixel of the result that the image reaches.
+        count: () int32, how many it reaches; s * i may be some more.
+        base: (s,) int32, each strip's first pixel of the image; it may lie outside.
+        weight: (s, j, i) float32, 0 outside of the image.
+        cover: (s * i,) float32, the share of the image in each pixel of the result.
+    """
+
+    first: tf.Tensor
+    count: tf.Tensor
+    base: tf.Tensor
+    weight: tf.Tensor
+    cover: tf.Tensor
+
+
+def axis_filters(method, window: Window, sizes, side, both_shrink, mirrored=None, strips=_STRIPS):
+    """One axis of a view of images of several sizes: a list of `AxisFilter`.
+
+    Args:
+        method: one of `METHODS`, or () int32 and a tuple of methods that it chooses from.
+        sizes: list of () int32; in place of the window's.
+        side: () int32, pixels of the result.
+        both_shrink: () bool, see `resize_weights`.
+        mirrored: () bool.
+        strips: how many; None: as many as there are `_WIDE` pixels.
+    """
+    windows = [window._replace(size=size) for size in sizes]
+    if method == "lanczos":
+        return [_lanczos_filter(w, side, mirrored, strips) for w in windows]
+    if isinstance(method, str):
+        index, weight = resize_weights(method, window.length, side, both_shrink)
+    else:
+        number, names = method
+        ways = [lambda m=m: resize_weights(m, window.length, side, both_shrink) for m in names]
+        index, weight = tf.switch_case(number, ways)
+    if mirrored is not None:
+        order = tf.abs(tf.where(mirrored, side - 1, 0) - tf.range(side))
+        index, weight = tf.gather(index, order), tf.gather(weight, order)
+    index += window.start - window.offset
+    return [_axis_filter(index, weight, size, strips) for size in sizes]
+
+
+def _axis_filter(index, weight, size, strips):
+    weight = tf.where((index >= 0) & (index < size), weight, 0.0)
+    used = (tf.reduce_max(index, 1) >= 0) & (tf.reduce_min(index, 1) < size)
+    first, count, place, (strips, wide) = _places(used, strips)
+    index, weight = tf.gather(index, place), tf.gather(weight, place)
+    each = tf.shape(index)[1]
+    index = tf.reshape(index, [strips, wide * each])
+    base = tf.reduce_min(index, 1)
+    index -= base[:, None]
+    reach = tf.reduce_max(index) + 1
+    index += tf.range(strips)[:, None] * reach
+    flat = tf.reshape(index, [strips * wide, each]) * wide
+    flat = tf.reshape(flat + (tf.range(strips * wide) % wide)[:, None], [-1, 1])
+    dense = tf.scatter_nd(flat, tf.reshape(weight, [-1]), [strips * reach * wide])
+    cover = tf.reduce_sum(weight, 1)
+    return AxisFilter(first, count, base, tf.reshape(dense, [strips, reach, wide]), cover)
+
+
+def _places(used, strips):
+    """First and number of the pixels used, those of each strip in turn, strips and their width."""
+    count = tf.reduce_sum(tf.cast(used, tf.int32))
+    first = tf.argmax(used, output_type=tf.int32)
+    if strips is None:
+        strips = tf.maximum(-(-count // _WIDE), 1)
+    wide = tf.maximum(-(-count // strips), 1)
+    # spare places repeat the last pixel; what they give is cut off
+    place = first + tf.minimum(tf.range(strips * wide), tf.maximum(count - 1, 0))
+    return first, count, place, (strips, wide)
+
+
+def _lanczos_filter(window, side, mirrored, strips):
+    """With the weights of `resize_weights`, made in their place: a list of them is not needed."""
+    scale = tf.cast(window.length, tf.float64) / tf.cast(side, tf.float64)
+    pixel = tf.range(side)
+    if mirrored is not None:
+        pixel = tf.abs(tf.where(mirrored, side - 1, 0) - pixel)
+    wide = tf.maximum(scale, 1.0)
+    center, half = (tf.cast(pixel, tf.float64) + 0.5) * scale, 3 * wide
+    offset, length = window.offset - window.start, window.length
+    low, high = tf.cast(offset, tf.float64), tf.cast(offset + window.size, tf.float64)
+    used = (center + half > low) & (center - half < high)
+    first, count, place, shape = _places(used, strips)
+    center = tf.reshape(tf.gather(center, place), shape)
+    base = tf.maximum(tf.cast(tf.reduce_min(center, 1) - half, tf.int32), 0)
+    stop = tf.cast(tf.reduce_max(center, 1) + half, tf.int32) + 1
+    stop = tf.minimum(stop, length)
+    step = tf.range(tf.reduce_max(stop - base))
+    source = base[:, None] + step
+    start = tf.cast((tf.cast(base, tf.float64)[:, None] + 0.5 - center) / wide, tf.float32)
+    step = tf.cast(step, tf.float32) / tf.cast(wide, tf.float32)
+    weight = _kernel(start[:, None], step[:, None])
+    weight *= tf.cast(source < length, tf.float32)[:, :, None]
+    image = tf.cast((source >= offset) & (source < offset + window.size), tf.float32)[:, :, None]
+    weight *= image / tf.reduce_sum(weight, 1, keepdims=True)
+    return AxisFilter(
+        first, count, base - offset, weight, tf.reshape(tf.reduce_sum(weight, 1), [-1])
+    )
+
+
+def _kernel(x, y):
+    """sinc(z) sinc(z / 3) up to z = 3 and then 0; z = x + y are many more than x and y.
+
+    One sine is enough, as sin 3a = 3 sin a - 4 sin^3 a, and its sum needs none: sin(a + b).
+    """
+    square = tf.square(x + y)
+    x, y = x * (math.pi / 3), y * (math.pi / 3)
+    third = tf.square(tf.sin(x) * tf.cos(y) + tf.cos(x) * tf.sin(y))
+    weight = third * (9 - 12 * third) / (square * math.pi**2)
+    # within a hundredth of the middle the weight is 1 to 2e-4, and the quotient loses digits
+    return tf.where(square < 1e-4, 1.0, tf.where(square < 9, weight, 0.0))
+
+
+def source_range(axis: AxisFilter, size):
+    """The first pixel of the image that is looked at, and the one after the last."""
+    low = tf.clip_by_value(tf.reduce_min(axis.base), 0, size - 1)
+    high = tf.reduce_max(axis.base) + tf.shape(axis.weight)[1]
+    return low, tf.clip_by_value(high, low + 1, size)
+
+
+def mix_rows(image, rows: AxisFilter):
+    """The pass over rows.
+
+    Args:
+        image: (h, w, c), any number type.
+    Returns:
+        (rows.count, w * c) float32.
+    """
+    height, width, channels = tf.unstack(tf.shape(image))
+    source = rows.base[:, None] + tf.range(tf.shape(rows.weight)[1])
+    source = tf.clip_by_value(source, 0, height - 1)
+    parts = tf.gather(tf.reshape(image, [height, width * channels]), source)
+    mixed = tf.matmul(rows.weight, tf.cast(parts, tf.float32), transpose_a=True)
+    return tf.reshape(mixed, [-1, width * channels])[: rows.count]
+
+
+def mix_columns(mixed, columns: AxisFilter, colours, light=None):
+    """The pass over columns, and over channels.
+
+    Args:
+        mixed: (n, w * 3) of `mix_rows`.
+        colours: (3, 3) float32: pixel @ colours is the result's.
+        light: (s * i, 3) float32, added.
+    Returns:
+        (n, columns.count * 3) float32.
+    """
+    _, reach, wide = tf.unstack(tf.shape(columns.weight))
+    colours = tf.eye(wide)[:, None, :, None] * colours[:, None]  # (wide, 3, wide, 3)
+    weight = tf.reshape(columns.weight, [_STRIPS * reach, wide])
+    weight = tf.matmul(weight, tf.reshape(colours, [wide, 9 * wide]))
+    weight = tf.reshape(weight, [_STRIPS * 3 * reach, 3 * wide])
+    # A strip's pixels and their weights, where they lie inside of the image: from where, how many.
+    size = tf.shape(mixed)[1] // 3
+    low = tf.clip_by_value(columns.base, 0, size)
+    length = tf.clip_by_value(columns.base + reach, low, size) - low
+    skip = tf.maximum(low - columns.base, 0) + tf.range(_STRIPS) * reach
+    zero = tf.zeros_like(low)
+    starts = tf.unstack(3 * tf.stack([zero, low], 1), _STRIPS)
+    skips = tf.unstack(3 * tf.stack([skip, zero], 1), _STRIPS)
+    high = tf.zeros_like(low) + tf.shape(mixed)[0]
+    sizes = tf.unstack(tf.stack([high, 3 * length], 1), _STRIPS)
+    needs = tf.unstack(3 * tf.stack([length, zero + wide], 1), _STRIPS)
+    strips = [
+        tf.matmul(tf.slice(mixed, starts[k], sizes[k]), tf.slice(weight, skips[k], needs[k]))
+        for k in range(_STRIPS)
+    ]
+    if light is not None:
+        light = tf.unstack(tf.reshape(light, [_STRIPS, 3 * wide]), _STRIPS)
+        strips = [tf.nn.bias_add(part, add) for part, add in zip(strips, light)]
+    return tf.slice(tf.concat(strips, 1), [0, 0], tf.stack([-1, columns.count * 3]))
+
+
+def pad_to(part, rows: AxisFilter, columns: AxisFilter, side, fill=0.0):
+    """(side, side * 3) of `fill`, and `part` where the image reaches."""
+    below = side - rows.first - rows.count
+    right = side - columns.first - columns.count
+    room = [[rows.first, below], [3 * columns.first, 3 * right]]
+    return tf.pad(part, room, constant_values=fill)

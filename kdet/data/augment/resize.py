@@ -1,0 +1,186 @@
+"""Images of another size, as OpenCV and Pillow compute them: sparse products over rows and columns.
+
+Every method is separable: a pixel of the result is a weighted sum over a few rows and a few
+columns. A `Window` says what is sampled: a rectangle in a frame in which the image lies somewhere,
+so that padding around, a crop, another size and a mirrored image are one pass over the pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+METHODS = ("nearest", "linear", "cubic", "area", "lanczos4", "lanczos")
+
+
+class Window(NamedTuple):
+    """What is sampled along one axis; whole pixels, () int32 each, in a frame of one's own choice.
+
+    Attributes:
+        start, length: the part of the frame that is sampled; nothing outside is looked at.
+        offset, size: where the image lies in the frame.
+    """
+
+    start: tf.Tensor
+    length: tf.Tensor
+    offset: tf.Tensor
+    size: tf.Tensor
+
+
+def whole(size) -> Window:
+    """The window that is the image itself."""
+    return Window(0, size, 0, size)
+
+
+def resize_weights(method: str, length, count, both_shrink=True):
+    """Which pixels make up each pixel of a resized line, and how much each counts.
+
+    "nearest", "linear", "cubic" (a = -0.75), "area" and "lanczos4" are OpenCV's: pixels at the ends
+    are repeated and nothing is smoothed before shrinking, except by "area". "lanczos" is Pillow's:
+    three lobes, widened when shrinking, and cut off at the ends.
+
+    Args:
+        length, count: () int32, pixels before and after.
+        both_shrink: () bool for "area": whether neither axis grows; if not, OpenCV interpolates
+            linearly.
+    Returns:
+        index (count, k) int32 in 0..length-1, weight (count, k) float32; rows of weight sum to 1.
+    """
+    scale = tf.cast(length, tf.float64) / tf.cast(count, tf.float64)
+    pixel = tf.range(tf.cast(count, tf.float64), dtype=tf.float64)
+    last = length - 1
+    if method == "area":
+        grown = lambda: _line(*_area_growing(pixel, scale), last)  # noqa: E731
+        return tf.cond(both_shrink, lambda: _area(pixel, scale, length), grown)
+    if method == "lanczos":
+        return _lanczos(pixel, scale, length)
+    if method == "nearest":
+        return _line(tf.floor(pixel * scale), tf.ones_like(pixel)[:, None], last)
+    place = (pixel + 0.5) * scale - 0.5
+    first = tf.floor(place)
+    share = (place - first)[:, None]
+    if method == "linear":
+        return _line(first, tf.concat([1 - share, share], 1), last)
+    if method == "cubic":
+        reach = share + tf.constant([1.0, 0.0, -1.0, -2.0], tf.float64)
+        return _line(first - 1, _cubic(tf.abs(reach)), last)
+    reach = share + tf.constant([3.0, 2, 1, 0, -1, -2, -3, -4], tf.float64)
+    weight = _sinc(reach) * _sinc(reach / 4)
+    return _line(first - 3, weight / tf.reduce_sum(weight, 1, keepdims=True), last)
+
+
+def _line(first, weight, last):
+    """Consecutive pixels from `first` on; those beyond the ends are the end pixels."""
+    step = tf.range(tf.shape(weight)[1])
+    index = tf.cast(first, tf.int32)[:, None] + step
+    return tf.clip_by_value(index, 0, last), tf.cast(weight, tf.float32)
+
+
+def _cubic(x):
+    a = -0.75
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+    return tf.where(x <= 1, near, far)
+
+
+def _sinc(x):
+    x = math.pi * x
+    safe = tf.where(x == 0, tf.ones_like(x), x)
+    return tf.where(x == 0, tf.ones_like(x), tf.sin(safe) / safe)
+
+
+def _area(pixel, scale, length):
+    start = pixel * scale
+    end = tf.minimum(start + scale, tf.cast(length, tf.float64))
+    first = tf.floor(start)
+    index = first[:, None] + tf.range(tf.math.ceil(scale) + 1, dtype=tf.float64)
+    overlap = tf.minimum(index + 1, end[:, None]) - tf.maximum(index, start[:, None])
+    overlap = tf.maximum(overlap, 0.0)
+    return _line(first, overlap / tf.reduce_sum(overlap, 1, keepdims=True), length - 1)
+
+
+def _area_growing(pixel, scale):
+    first = tf.floor(pixel * scale)
+    share = tf.maximum(pixel + 1 - (first + 1) / scale, 0.0)
+    share = (share - tf.floor(share))[:, None]
+    return first, tf.concat([1 - share, share], 1)
+
+
+def _lanczos(pixel, scale, length):
+    wide = tf.maximum(scale, 1.0)
+    center, end = (pixel + 0.5) * scale, tf.cast(length, tf.float64)
+    first = tf.maximum(tf.floor(center - 3 * wide + 0.5), 0.0)
+    stop = tf.minimum(tf.floor(center + 3 * wide + 0.5), end)
+    index = first[:, None] + tf.range(tf.math.ceil(6 * wide) + 1, dtype=tf.float64)
+    reach = tf.cast((index - center[:, None] + 0.5) / wide, tf.float32)
+    weight = _sinc(reach) * _sinc(reach / 3)
+    inside = (tf.abs(reach) < 3) & (index < stop[:, None])
+    weight = tf.where(inside, weight, tf.zeros_like(weight))
+    return _line(first, weight / tf.reduce_sum(weight, 1, keepdims=True), length - 1)
+
+
+def resample(image, rows, columns, round_between=False):
+    """The sum over taps; frame pixels outside of the image count as 0.
+
+    Args:
+        image: (h, w, c), any number type.
+        rows, columns: (Window, index, weight); index and weight as from `resize_weights`, counted from the
+            window's start.
+        round_between: round and clip to 0..255 between the passes, the columns' first, as Pillow
+            did when the numbers to meet were made.
+    Returns:
+        (rows, columns, c) float32.
+    """
+    image = tf.cast(image, tf.float32)
+    if round_between:
+        image = round_pixels(_columns(image, *columns))
+        return _rows(image, *rows)
+    return _columns(_rows(image, *rows), *columns)
+
+
+def round_pixels(image):
+    """Nearest whole numbers in 0..255, still float32."""
+    return tf.clip_by_value(tf.floor(image + 0.5), 0.0, 255.0)
+
+
+def _rows(image, window, index, weight):
+    height, width, channels = tf.unstack(tf.shape(image))
+    flat = _product(tf.reshape(image, [height, width * channels]), window, index, weight)
+    return tf.reshape(flat, [tf.shape(index)[0], width, channels])
+
+
+def _columns(image, window, index, weight):
+    # Each pass mixes whole rows, which are contiguous; so the columns' pass works on the transpose.
+    return tf.transpose(_rows(tf.transpose(image, [1, 0, 2]), window, index, weight), [1, 0, 2])
+
+
+def _product(matrix, window, index, weight):
+    size = tf.shape(matrix)[0]
+    source = index + (window.start - window.offset)
+    weight = tf.where((source >= 0) & (source < size), weight, tf.zeros_like(weight))
+    source = tf.clip_by_value(source, 0, size - 1)
+    count, each = tf.unstack(tf.shape(index))
+    target = tf.repeat(tf.range(count), each)
+    return tf.raw_ops.SparseTensorDenseMatMul(
+        a_indices=tf.cast(tf.stack([target, tf.reshape(source, [-1])], 1), tf.int64),
+        a_values=tf.reshape(weight, [-1]),
+        a_shape=tf.cast(tf.stack([count, size]), tf.int64),
+        b=matrix,
+    )
+
+
+def resize(image, method: str, size):
+    """A whole image at another size.
+
+    Args:
+        image: (h, w, c) uint8.
+        size: (height, width), () int32 each.
+    Returns:
+        (height, width, c) float32 of whole numbers in 0..255, as OpenCV or Pillow round them.
+    """
+    old = tf.unstack(tf.shape(image)[:2])
+    shrink = (old[0] >= size[0]) & (old[1] >= size[1])
+    lines = [(whole(n), *resize_weights(method, n, m, shrink)) for n, m in zip(old, size)]
+    return round_pixels(resample(image, *lines, round_between=method == "lanczos"))

@@ -1,0 +1,201 @@
+"""Records -> batches (`kdet.data.schema`) for training and evaluation; images -> model inputs."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from kdet.config import Augment, Data
+from kdet.data import transforms
+from kdet.data.augment.color_mixup import augmented, mixup_partner
+from kdet.data.batch_plan import (
+    batch_plan,
+    canvas_index,
+    canvases_of,
+    eval_plan,
+    resized_shape,
+    side_plan,
+)
+from kdet.data.decode import decode
+from kdet.data.records import Records
+from kdet.errors import DataError
+
+_AHEAD = 2  # batches kept ready; a batch of 16 at 896 x 1408 takes 240 MB
+
+
+def train_batches(
+    records: Records,
+    data: Data,
+    schedule_batch: int,
+    steps: int,
+    seed: int,
+    start_step: int = 0,
+    shard: tuple[int, int] = (0, 1),
+) -> tf.data.Dataset:
+    """Training batches, one per step from `start_step` to `steps`, the same for equal arguments.
+
+    Args:
+        schedule_batch: images per step, all workers together.
+        steps: steps of the whole run.
+        seed: not negative; order and augmentation are functions of (seed, step, position).
+        start_step: step to go on from; equal to skipping that many batches.
+        shard: (i, n): only worker i's share of each batch, rows i*b/n to (i+1)*b/n.
+    Returns:
+        Batch dicts; all batches of one canvas have exactly its shape.
+        `Records.iterate` goes through them with one-line errors.
+    Raises:
+        DataError: a batch that does not divide by the workers, too many objects in an image.
+    """
+    worker, workers = shard
+    if not 0 <= worker < workers or schedule_batch % workers:
+        raise DataError(f"batch {schedule_batch} has no share {worker} of {workers} workers")
+    if not 0 <= start_step <= steps:
+        raise DataError(f"start_step must be 0..{steps}, got {start_step}")
+    _check_objects(records, data)
+    canvases = data.canvas_sizes()
+    plan, canvas = batch_plan(records.sizes, canvases, data, schedule_batch, steps, seed)
+    share = schedule_batch // workers
+    plan = plan[:, worker * share : (worker + 1) * share]
+    plan, sizes = _host(plan), _host(np.asarray(canvases, np.int32)[canvas])
+    changes = data.augment != Augment()
+    sides = _host(side_plan(data, steps, seed)) if changes else None
+    flip, pad_truth = transforms.flip(data.flip), transforms.pad_truth(data.max_boxes)
+
+    def read(number):
+        return decode(records.read(number), data.max_edges, not changes)
+
+    def one(k):
+        step, position = k // share, k % share
+        key = tf.stack([tf.constant(seed, tf.int64), step])
+        key = tf.random.experimental.stateless_fold_in(key, worker * share + position)
+        example = {**read(plan[step, position]), "seed": key}
+        if changes:
+            seen = step * schedule_batch
+            example |= mixup_partner(
+                data.augment, read, len(records), plan[step, position], seen, key
+            )
+            parts = augmented(data, sides[step]), pad_truth
+        else:
+            parts = (flip, transforms.resize_and_pad(data, sizes[step]), pad_truth)
+        return _batch_keys(transforms.chain(*parts)(example), train=True)
+
+    return _batched(tf.data.Dataset.range(start_step * share, steps * share), one, share)
+
+
+def eval_batches(records: Records, data: Data, batch: int) -> tf.data.Dataset:
+    """Every image once, grouped by canvas; image_id is -1 where the last batch was filled up.
+
+    Equal to `prepare` on each image. Truth is not part of it: results are matched by image_id.
+    Raises DataError: an image that fits on no canvas.
+    """
+    canvases = data.canvas_sizes()
+    plan, canvas, real = eval_plan(records.sizes, canvases, data, batch)
+    steps = len(plan)
+    plan, real = _host(plan), _host(real)
+    sizes = _host(np.asarray(canvases, np.int32)[canvas])
+
+    def one(k):
+        step, position = k // batch, k % batch
+        example = decode(records.read(plan[step, position]))
+        image_id = tf.where(real[step, position], example["image_id"], -1)
+        return {**prepare(example["image"], data, sizes[step]), "image_id": image_id}
+
+    return _batched(tf.data.Dataset.range(steps * batch), one, batch)
+
+
+def prepare(image, data: Data, canvas=None) -> dict:
+    """One image as a detector's input; traceable with unknown height and width.
+
+    Prediction, evaluation and export all come through here.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        canvas: (2,) int32 h, w to pad to; by default the smallest one that holds the image.
+    Returns:
+        image (h, w, 3) float32, resized_size and original_size (2,) float32; not batched.
+    Raises:
+        tf.errors.InvalidArgumentError: the image fits on no canvas.
+    """
+    # On the host wherever it is called, so that prediction, evaluation and export agree bit by bit.
+    with tf.device("CPU:0"):
+        image = tf.convert_to_tensor(image, tf.uint8)
+        height, width = tf.shape(image)[0], tf.shape(image)[1]
+        if canvas is None:
+            _, high, wide = resized_shape(height, width, data, xp=tf)
+            index = canvas_index(high, wide, data.canvas_sizes(), xp=tf)
+            fits = tf.debugging.Assert(index >= 0, ["no canvas holds an image of", height, width])
+            with tf.control_dependencies([fits]):
+                canvas = tf.gather(tf.constant(data.canvas_sizes(), tf.int32), index)
+        example = {"image": image, "original_size": tf.stack([height, width])}
+        return _batch_keys(transforms.resize_and_pad(data, canvas)(example))
+
+
+def image_batch(images, data: Data) -> dict:
+    """Several images as one batch, on the smallest canvas that holds all of them.
+
+    Args:
+        images: sequence of (H, W, 3) uint8 RGB arrays, of any sizes.
+    Returns:
+        image (B, h, w, 3), resized_size and original_size (B, 2), float32. Landscape and portrait
+        together make a canvas that holds both.
+    Raises:
+        DataError: no images, or one that is not (H, W, 3) uint8.
+    """
+    images = [np.asarray(image) for image in images]
+    if not images:
+        raise DataError("expected at least one image, got none")
+    for k, image in enumerate(images):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise DataError(f"image {k}: expected (H, W, 3) uint8, got {image.shape} {image.dtype}")
+    sizes = np.array([image.shape[:2] for image in images])
+    _, high, wide = resized_shape(sizes[:, 0], sizes[:, 1], data)
+    canvases = np.array(data.canvas_sizes())
+    index = int(canvas_index(high.max(), wide.max(), data.canvas_sizes()))
+    if index < 0:
+        canvas = canvases[canvases_of(sizes, data.canvas_sizes(), data)].max(0)
+    else:
+        canvas = canvases[index]
+    prepared = [prepare(image, data, tf.constant(canvas, tf.int32)) for image in images]
+    return {key: tf.stack([p[key] for p in prepared]) for key in prepared[0]}
+
+
+def _batch_keys(example, train=False):
+    keys = ("image", "resized_size", "original_size")
+    if train:
+        keys += ("image_id", "boxes", "labels", "valid")
+        keys += tuple(key for key in ("scores", "mask_edges", "mask_parts") if key in example)
+    batch = {key: example[key] for key in keys}
+    if train:
+        batch["sample_seed"] = transforms.sample_seed(example["seed"])
+    batch["image"] = tf.ensure_shape(batch["image"], [None, None, 3])
+    batch["original_size"] = tf.cast(batch["original_size"], tf.float32)
+    return batch
+
+
+def _batched(numbers, function, batch):
+    options = tf.data.Options()
+    options.deterministic = True
+    # Images are worked on side by side; sharing out each small operation as well only costs.
+    options.threading.max_intra_op_parallelism = 1
+    # Workers are given their shares here; TensorFlow must not divide them once more.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    examples = numbers.map(function, num_parallel_calls=tf.data.AUTOTUNE)
+    return examples.batch(batch, drop_remainder=True).prefetch(_AHEAD).with_options(options)
+
+
+def _host(array):
+    with tf.device("CPU:0"):
+        return tf.constant(array)
+
+
+def _check_objects(records, data):
+    if data.truncate_boxes:
+        return
+    crowded = np.flatnonzero(records.index["objects"] > data.max_boxes)
+    if len(crowded):
+        most = int(records.index["objects"].max())
+        raise DataError(
+            f"{records.folder}: record {crowded[0]} (image id {records.image_ids[crowded[0]]}) has "
+            f"{records.index['objects'][crowded[0]]} objects, data.max_boxes is {data.max_boxes}; "
+            f"set it to {most} or more"
+        )

@@ -1,0 +1,1 @@
+"""COCO and VOC annotations with their images -> TFRecord shards."""

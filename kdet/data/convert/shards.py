@@ -1,0 +1,122 @@
+"""One shard of a data set, and the processes that check its images."""
+
+from __future__ import annotations
+
+import collections
+import collections.abc
+import concurrent.futures as futures
+import json
+import multiprocessing
+import os
+import threading
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import numpy as np
+
+from kdet.data.convert.images import Prepared, prepare, prepare_all
+from kdet.errors import DataError
+from kdet.files import sha256_of, write_atomic
+
+_CHUNK = 8  # images per task of a worker
+_HEADER, _FOOTER = 12, 4  # TFRecord framing around each payload, in bytes
+COLUMNS = {
+    "offset": np.int64,  # of the payload in the shard file, in bytes
+    "length": np.int64,  # bytes of the payload
+    "fingerprint": np.int64,  # tf.strings.to_hash_bucket_fast(payload, 2**62)
+    "height": np.int32,
+    "width": np.int32,
+    "image_id": np.int64,
+    "objects": np.int32,  # without crowds
+}
+
+
+def prepared(items, workers: int) -> collections.abc.Iterator[Prepared]:
+    """`prepare` over all items, in order, a bounded number of images ahead.
+
+    Raises:
+        DataError: a worker process was killed.
+    """
+    if workers == 1:
+        yield from map(prepare, items)
+        return
+    context = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork
+    pool = futures.ProcessPoolExecutor(workers, context, initializer=_end_with_parent)
+    ahead = collections.deque()
+    try:
+        for start in range(0, len(items), _CHUNK):
+            ahead.append(pool.submit(prepare_all, items[start : start + _CHUNK]))
+            if len(ahead) > 4 * workers:
+                yield from ahead.popleft().result()
+        while ahead:
+            yield from ahead.popleft().result()
+    except BrokenProcessPool:
+        raise DataError(
+            "a worker process ended (out of memory? a script of yours without an "
+            'if __name__ == "__main__" guard?); run again to go on'
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent():
+    """A killed parent cannot stop its workers: each one watches for its end."""
+
+    def watch():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def write_shard(out: Path, name: str, count: int, stream, inputs: str, bar):
+    """Writes one shard and the json file that vouches for it.
+
+    Args:
+        out: folder.
+        name: of the shard, without ending.
+        count: how many items of `stream` belong to it.
+        stream: iterator of `Prepared`.
+        inputs: fingerprint of all inputs.
+        bar: progress bar, moved by one per item.
+    Raises:
+        DataError: the disk is full.
+    """
+    import tensorflow as tf  # here, since the workers import this module too
+
+    path, temporary = out / f"{name}.tfrecord", out / f"{name}.tfrecord.tmp"
+    rows = {column: [] for column in COLUMNS}
+    labels, notes, problems = collections.Counter(), collections.Counter(), []
+    crowd = difficult = offset = 0
+    try:
+        with tf.io.TFRecordWriter(str(temporary)) as writer:
+            for _, item in zip(range(count), stream):
+                bar.update()
+                notes.update(item.notes)
+                if item.problem:
+                    problems.append(item.problem._asdict())
+                    continue
+                writer.write(item.payload)
+                length = len(item.payload)
+                fingerprint = int(tf.strings.to_hash_bucket_fast(item.payload, 2**62))
+                row = (offset + _HEADER, length, fingerprint, item.height, item.width, item.id)
+                for column, value in zip(rows, (*row, len(item.labels))):
+                    rows[column].append(value)
+                offset += _HEADER + length + _FOOTER
+                labels.update(item.labels)
+                crowd, difficult = crowd + item.crowd, difficult + item.difficult
+    except tf.errors.OpError as error:
+        raise DataError(f"{temporary}: {error.message}") from None
+    if temporary.stat().st_size != offset:
+        raise DataError(f"{temporary}: expected {offset} bytes, got {temporary.stat().st_size}")
+    os.replace(temporary, path)
+    sidecar = {
+        "inputs": inputs,
+        "sha256": sha256_of(path),
+        "bytes": offset,
+        "rows": rows,
+        "counts": {"crowd": crowd, "difficult": difficult, "labels": sorted(labels.items())},
+        "notes": notes,
+        "problems": problems,
+    }
+    write_atomic(out / f"{name}.json", json.dumps(sidecar).encode())

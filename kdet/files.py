@@ -1,0 +1,133 @@
+"""Files written whole or not at all, their SHA-256, and a lock between processes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_BLOCK = 1 << 20
+
+
+def sha256_of(path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_atomic(path, content: bytes | Callable[[BinaryIO], None]) -> None:
+    """Replaces a file so that a reader, also after a crash, finds the old or the new content.
+
+    Args:
+        path: the file; its folder must exist.
+        content: the bytes, or a function that writes them to a binary file.
+    """
+    path = Path(path)
+    with temporary_path(path) as temporary:
+        with open(temporary, "wb") as file:
+            content(file) if callable(content) else file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def temporary_path(path) -> Iterator[Path]:
+    """A free name beside `path`, hidden; what is left under it at the end is removed.
+
+    No other process, thread or machine on the same disk takes this name.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    try:
+        yield temporary
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder):
+    # The new name itself must survive a power cut; not every file system can promise that.
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_json(path, value) -> Path:
+    """Writes a value as JSON, atomically, and makes the folder if need be. Returns the path.
+
+    Raises:
+        ValueError: the value holds NaN or infinity.
+    """
+    path = Path(path)
+    content = json.dumps(value, allow_nan=False).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, content)
+    return path
+
+
+def read_json(path) -> dict:
+    """The JSON object in a file; an empty dict if there is none or it is damaged."""
+    try:
+        found = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+@contextlib.contextmanager
+def file_lock(path, message: str):
+    """Holds an exclusive lock on a file while the block runs.
+
+    The operating system releases the lock when its holder ends, also after a kill.
+
+    Args:
+        path: the lock's file; it is created if need be, and not removed.
+        message: printed once to stderr if another process holds the lock.
+    """
+    with open(path, "ab") as file:
+        waited = False
+        while not _try_lock(file):
+            if not waited:
+                print(message, file=sys.stderr, flush=True)
+                waited = True
+            time.sleep(0.2)
+        yield
+
+
+def _try_lock(file):
+    if fcntl is None:
+        import msvcrt
+
+        try:
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

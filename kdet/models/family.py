@@ -1,0 +1,95 @@
+"""What the rest of kdet has to know of a family of detectors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from kdet.config import ModelConfig, Recipe
+from kdet.weights.paddle import names
+
+
+def _unchanged(value):
+    return value
+
+
+class ClassAxis(NamedTuple):
+    """How the last axis of a variable holds the classes.
+
+    The axis is g groups of `fixed` entries that belong to no class (background, objectness, box)
+    and then `unit` entries per class: length g * (fixed + K * unit).
+    """
+
+    fixed: int
+    unit: int = 1
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family of detectors; each room under `kdet/models` makes one.
+
+    Attributes:
+        config: the subclass of `kdet.config.ModelConfig` that its recipes use.
+        network: config -> keras.Model with every weight: the image, or a dict of entries of the
+            batch -> nested dict of outputs.
+        detections: config -> layer (outputs, image, resized_size, original_size) -> detections, a
+            `kdet.layers.base.Decoder`.
+        targets: (config, training batch of `kdet.data.schema`) -> (nested dict of tensors that the
+            outputs should match, {name: () float32 normalizer}). Normalizers are local; training
+            sums them over replicas before `losses` sees them. Needs no network.
+        losses: (config, outputs, targets, normalizers) -> {name: () float32}; the total loss is
+            their plain sum. Needs no ground truth.
+        synthetic: recipe -> the recipe's form for the built-in synthetic data set.
+        class_axes: config -> {pattern of variable paths: ClassAxis}, for the variables whose last
+            axis follows the number of classes.
+        head_layers: pattern of the paths of variables that an ImageNet backbone does not have.
+        training_model: (config, network) -> the model to train, which shares the network's layers.
+            None: the network itself.
+        reference_names: (pattern, replacement) pairs from a variable's path to the beginning of
+            its name in the reference's checkpoints; see `kdet.weights.paddle.names`.
+        rename_stored: {name: tensor} of a stored checkpoint -> the same with the usual names.
+        start_weights: config -> file name of published weights that training starts from, if these
+            are not the backbone's ImageNet weights; else None.
+        needs_masks: config -> whether training reads the objects' masks.
+        metric: "coco" or "voc": whose rules the published numbers follow.
+    """
+
+    config: type[ModelConfig]
+    network: Callable
+    detections: Callable
+    targets: Callable
+    losses: Callable
+    synthetic: Callable[[Recipe], Recipe]
+    class_axes: Callable[[ModelConfig], dict[str, ClassAxis]]
+    head_layers: re.Pattern
+    training_model: Callable | None = None
+    reference_names: tuple[tuple[str, str], ...] = ()
+    rename_stored: Callable[[dict], dict] = _unchanged
+    start_weights: Callable[[ModelConfig], str | None] = field(default=lambda config: None)
+    needs_masks: Callable[[ModelConfig], bool] = field(default=lambda config: False)
+    metric: str = "coco"
+
+    def class_axis(self, config, path: str) -> ClassAxis | None:
+        """How the variable at `path` holds the classes; None if it does not."""
+        for pattern, axis in self.class_axes(config).items():
+            if re.search(pattern, path):
+                return axis
+        return None
+
+    def reference_name(self, path: str) -> str:
+        """The name of the variable at `path` in the reference's checkpoints."""
+        return names.reference_name(path, self.reference_names)
+
+
+def network_inputs(network, batch):
+    """What a network reads of a batch: the image, or a dict of the entries named like its inputs.
+
+    Args:
+        network: functional Keras model.
+        batch: dict of tensors that holds at least these.
+    """
+    if isinstance(network.input, dict):
+        return {name: batch[name] for name in network.input}
+    return batch["image"]

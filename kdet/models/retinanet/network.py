@@ -1,0 +1,126 @@
+"""RetinaNet's network: backbone, pyramid, two towers and anchors."""
+
+import math
+
+import keras
+from keras import ops
+
+from kdet.backbones.resnet import resnet
+from kdet.layers.base import ConfiguredLayer
+from kdet.layers.fpn import FPN
+from kdet.ops import anchors as anchor_ops
+
+# foreground probability that every anchor starts with (Lin et al. 2017, section 4.1)
+PRIOR = 0.01
+
+
+def network(config):
+    """Image -> outputs of the two towers, and the anchors that they refer to.
+
+    Args:
+        config: `kdet.config.RetinaNet`.
+    Returns:
+        keras.Model: (B, H, W, 3) normalised RGB, sides multiples of 128 -> {"logits": {"P3": (B,
+        A3, K), ...}, "deltas": {"P3": (B, A3, 4), ...}, "anchors": {"P3": (A3, 4), ...}}.
+    """
+    image = keras.Input((None, None, 3), name="image")
+    features = resnet(image, config.backbone, levels=(3, 4, 5))
+    pyramid = FPN(config.width, extra="conv", name="fpn")(features)
+    outputs = RetinaHead(
+        config.num_classes, width=config.width, depth=config.depth, name="retina_head"
+    )(pyramid)
+    outputs["anchors"] = RetinaAnchors(name="anchors")(pyramid)
+    return keras.Model(image, outputs, name="retinanet")
+
+
+@keras.saving.register_keras_serializable("kdet")
+class RetinaHead(ConfiguredLayer):
+    """{"P3": (B, h, w, C), ...} -> {"logits": {"P3": (B, 9hw, K), ...}, "deltas": (B, 9hw, 4)}.
+
+    Args:
+        num_classes: K; no background channel.
+        anchors_per_cell: boxes predicted per cell.
+        width: channels of the towers.
+        depth: 3x3 convolutions per tower.
+    """
+
+    SETTINGS = ("num_classes", "anchors_per_cell", "width", "depth")
+
+    def __init__(self, num_classes, anchors_per_cell=9, width=256, depth=4, **kwargs):
+        super().__init__(**kwargs)
+        self.num_classes, self.anchors_per_cell = num_classes, anchors_per_cell
+        self.width, self.depth = width, depth
+
+    def build(self, pyramid_shape):
+        shape = (None, None, None, pyramid_shape["P3"][-1])
+        prior = -math.log((1 - PRIOR) / PRIOR)
+        # two attributes, not a dict of lists: Keras tracks those for itself but not for export
+        self.class_tower = self._tower("class", self.num_classes, prior, shape)
+        self.box_tower = self._tower("box", 4, 0.0, shape)
+
+    def _tower(self, name, outputs, bias, shape):
+        layers = [
+            self._conv(self.width, f"{name}_tower_{i}", "relu", 0.0) for i in range(self.depth)
+        ]
+        filters = outputs * self.anchors_per_cell
+        layers.append(self._conv(filters, f"{name}_output", None, bias))
+        for layer in layers:
+            layer.build(shape)
+            shape = (None, None, None, self.width)
+        return layers
+
+    def _conv(self, filters, name, activation, bias):
+        return keras.layers.Conv2D(
+            filters,
+            3,
+            padding="same",
+            activation=activation,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            bias_initializer=keras.initializers.Constant(bias),
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def call(self, pyramid):
+        outputs = {}
+        towers = {"logits": (self.class_tower, self.num_classes), "deltas": (self.box_tower, 4)}
+        for kind, (tower, size) in towers.items():
+            outputs[kind] = {}
+            for level, x in pyramid.items():
+                for layer in tower:
+                    x = layer(x)
+                outputs[kind][level] = ops.reshape(x, (ops.shape(x)[0], -1, size))
+        return outputs
+
+    def compute_output_shape(self, pyramid_shape):
+        def flat(shape, size):
+            cells = None if None in shape[1:3] else shape[1] * shape[2] * self.anchors_per_cell
+            return (shape[0], cells, size)
+
+        return {
+            kind: {level: flat(shape, size) for level, shape in pyramid_shape.items()}
+            for kind, size in (("logits", self.num_classes), ("deltas", 4))
+        }
+
+
+@keras.saving.register_keras_serializable("kdet")
+class RetinaAnchors(ConfiguredLayer):
+    """RetinaNet's anchors: {"P3": (B, h, w, C), ...} -> {"P3": (h * w * 9, 4) float32, ...}.
+
+    Boxes are xyxy half-open pixels of the padded image, not clipped; see `ops.anchors`.
+    """
+
+    FLOAT32 = True
+
+    def call(self, pyramid):
+        anchors = {}
+        for name, features in pyramid.items():
+            height, width = ops.shape(features)[1:3]
+            anchors[name] = anchor_ops.retina_grid(height, width, anchor_ops.RETINA_STRIDES[name])
+        return anchors
+
+    def compute_output_shape(self, pyramid_shape):
+        return {
+            name: (None if None in shape[1:3] else 9 * shape[1] * shape[2], 4)
+            for name, shape in pyramid_shape.items()
+        }

@@ -1,0 +1,55 @@
+"""SSD (Liu et al. 2015) on MobileNet: prior boxes on six maps, hard negative mining."""
+
+import re
+from dataclasses import replace
+
+from kdet.config import SSD, MobileNet
+from kdet.config.synthetic import synthetic_recipe
+from kdet.models.family import ClassAxis, Family
+from kdet.models.ssd import detections, losses, network
+
+# The reference's head has automatic names, conv2d_22 to conv2d_33: six maps, a convolution for
+# boxes and one for classes each.
+AUTOMATIC, HEAD_NUMBERS = re.compile(r"^conv2d_(\d+)\.([wb]_0)$"), range(22, 34)
+
+
+def synthetic(recipe):
+    """The recipe for the synthetic data set, on a canvas that the six maps need."""
+    small = synthetic_recipe(recipe, side=300, base_lr=0.0001)
+    # the row's parameter groups slow down a backbone that is trained already
+    return replace(small, optimizer=replace(small.optimizer, param_groups=()))
+
+
+def usual_head_names(tensors: dict) -> dict:
+    """Renames a head whose twelve convolutions have other automatic numbers, in their order."""
+    found = {name: match for name in tensors if (match := AUTOMATIC.match(name))}
+    numbers = sorted({int(match[1]) for match in found.values()})
+    if len(numbers) != len(HEAD_NUMBERS) or numbers == list(HEAD_NUMBERS):
+        return tensors
+    usual = dict(zip(numbers, HEAD_NUMBERS))
+    return {
+        f"conv2d_{usual[int(found[name][1])]}.{found[name][2]}" if name in found else name: tensor
+        for name, tensor in tensors.items()
+    }
+
+
+FAMILY = Family(
+    config=SSD,
+    network=network.network,
+    detections=detections.detections,
+    targets=losses.targets,
+    losses=losses.losses,
+    synthetic=synthetic,
+    class_axes=lambda config: {r"^ssd_class_\d/": ClassAxis(fixed=1)},  # background
+    head_layers=re.compile(r"^(ssd_|conv7_)"),
+    reference_names=tuple(
+        (rf"^ssd_{part}_{number}/", f"conv2d_{22 + 2 * number + second}.")
+        for number in range(6)
+        for second, part in enumerate(("box", "class"))
+    ),
+    rename_stored=usual_head_names,
+    start_weights=lambda config: (
+        "ssd_mobilenet_v1_coco_pretrained.tar" if config.backbone == MobileNet() else None
+    ),
+    metric="voc",
+)

@@ -1,0 +1,46 @@
+"""YOLOv3's network: a backbone and three levels of predictions."""
+
+import keras
+from keras import layers
+
+from kdet.backbones.darknet import darknet, leaky_conv
+from kdet.backbones.mobilenet import mobilenet
+from kdet.backbones.resnet import resnet
+from kdet.config import DarkNet, MobileNet, ResNet
+from kdet.layers.conv_norm import he_normal
+from kdet.models.yolov3.grid import level_anchors
+
+BACKBONES = {DarkNet: darknet, MobileNet: mobilenet, ResNet: resnet}
+
+
+def network(config):
+    """Image -> predictions of three levels.
+
+    Args:
+        config: `kdet.config.YOLOv3`.
+    Returns:
+        keras.Model: (B, H, W, 3) normalised RGB, sides multiples of 32 -> {"P3": (B, H/8, W/8,
+        3 * (5 + K)), "P4": stride 16, "P5": stride 32}; per anchor x, y, w, h, objectness, classes.
+    """
+    image = keras.Input((None, None, 3), name="image")
+    features = BACKBONES[type(config.backbone)](image, config.backbone, levels=(3, 4, 5))
+    outputs, x = {}, features["C5"]
+    for index, level in enumerate((5, 4, 3)):
+        width = 512 // 2**index
+        if index:
+            x = leaky_conv(x, width, 1, f"yolo_transition.{index - 1}")
+            x = layers.UpSampling2D(2, name=f"yolo_upsample.{index - 1}")(x)
+            x = layers.Concatenate(name=f"yolo_concat.{index - 1}")([x, features[f"C{level}"]])
+        for pair in range(2):
+            x = leaky_conv(x, width, 1, f"yolo_block.{index}.{pair}.0")
+            x = leaky_conv(x, 2 * width, 3, f"yolo_block.{index}.{pair}.1")
+        x = leaky_conv(x, width, 1, f"yolo_block.{index}.2")
+        tip = leaky_conv(x, 2 * width, 3, f"yolo_block.{index}.tip")
+        anchors = level_anchors(config.anchors, f"P{level}")
+        outputs[f"P{level}"] = layers.Conv2D(
+            len(anchors) * (5 + config.num_classes),
+            1,
+            kernel_initializer=he_normal(1, 2 * width),
+            name=f"yolo_output.{index}.conv",
+        )(tip)
+    return keras.Model(image, outputs, name="yolov3")

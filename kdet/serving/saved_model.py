@@ -1,0 +1,101 @@
+"""A detector -> a SavedModel that needs TensorFlow only."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import tensorflow as tf
+
+from kdet.data.batches import prepare
+from kdet.data.decode import decode_image
+from kdet.files import temporary_path
+from kdet.ops import tf_kernels
+
+
+def export(detector, folder) -> Path:
+    """Writes a SavedModel with image preparation and NMS inside.
+
+    Signatures, both returning boxes (N, D, 4) float32 xyxy pixels of the image given, scores
+    (N, D) float32, labels (N, D) int32 and num_detections (N,) int32, by falling score:
+        serving_default(image: uint8 (N, H, W, 3) RGB)
+        serve_bytes(image_bytes: string (N,)): JPEG or PNG files of any sizes; their EXIF
+            orientation is not applied.
+    With a mask head also masks (N, D, M, M) float32, probabilities over each box; for masks of the
+    image's size, stretch each over its box and cut at 0.5, as `kdet.masks.paste_mask` does exactly.
+    `assets/labels.json` holds the label map.
+
+    Args:
+        detector: `kdet.Detector`; one of mixed precision is exported in float32.
+        folder: where to write; must not exist or hold an earlier export.
+    Returns:
+        The folder.
+    Raises:
+        FileExistsError: the folder holds something else.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder / "saved_model.pb").is_file():
+        raise FileExistsError(f"{folder}: exists and is not a SavedModel; not overwritten")
+    with temporary_path(folder) as temporary:
+        temporary.mkdir(parents=True)
+        module = Service(detector.in_float32(), temporary)
+        signatures = {"serving_default": module.serve, "serve_bytes": module.serve_bytes}
+        with tf_kernels.without_xla():
+            tf.saved_model.save(module, temporary, signatures=signatures)
+        (temporary / "labels.json").unlink()
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(temporary, folder)
+    return folder
+
+
+class Service(tf.Module):
+    """What is saved: the detector's weights, its label map and the two signatures."""
+
+    def __init__(self, detector, folder):
+        super().__init__()
+        labels = detector.labels
+        path = Path(folder) / "labels.json"
+        path.write_text(json.dumps({"names": labels.names, "ids": labels.ids}))
+        self.labels = tf.saved_model.Asset(str(path))
+        self.model = detector.model
+        self._data = detector.data
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, "image")], autograph=False
+    )
+    def serve(self, image):
+        """Images of one size."""
+        signature = {
+            "image": tf.TensorSpec((None, None, 3), tf.float32),
+            "resized_size": tf.TensorSpec((2,), tf.float32),
+            "original_size": tf.TensorSpec((2,), tf.float32),
+        }
+        inputs = tf.map_fn(
+            lambda one: prepare(one, self._data), image, fn_output_signature=signature
+        )
+        return self._outputs(self.model(inputs, training=False))
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")], autograph=False
+    )
+    def serve_bytes(self, image_bytes):
+        """Encoded images, each on its own canvas."""
+        outputs = {name: x for name, x in self.model.output.items() if name != "valid"}
+        signature = {name: tf.TensorSpec(x.shape[1:], x.dtype) for name, x in outputs.items()}
+        signature["num_detections"] = tf.TensorSpec((), tf.int32)
+
+        def one(encoded):
+            inputs = prepare(decode_image(encoded), self._data)
+            inputs = {name: value[None] for name, value in inputs.items()}
+            outputs = self._outputs(self.model(inputs, training=False))
+            return {name: value[0] for name, value in outputs.items()}
+
+        return tf.map_fn(one, image_bytes, fn_output_signature=signature)
+
+    def _outputs(self, found):
+        outputs = {name: found[name] for name in found if name != "valid"}
+        outputs["num_detections"] = tf.reduce_sum(tf.cast(found["valid"], tf.int32), axis=1)
+        return outputs

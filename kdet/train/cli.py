@@ -1,0 +1,154 @@
+"""The training command: arguments -> recipe -> run -> exit code."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+
+from absl import flags
+
+from kdet.config import Recipe
+from kdet.config.text import override
+from kdet.errors import ConfigError, KdetError, LostWorkerError, NotFiniteError
+from kdet.startup import import_tensorflow
+
+DONE, NOT_FINITE, WRONG, LOST, STOPPED = 0, 1, 2, 3, 130
+
+USAGE = """%s: trains this recipe. Without --data it learns the built-in synthetic data in minutes.
+
+usage: python %s [--data DIR] [--out DIR] [flags] [schedule.batch=4 data.flip=0 ...]
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The values of the command line; `--help` explains each field."""
+
+    data: str | None
+    out: str
+    steps: int | None
+    batch: int | None
+    init: str
+    resume: bool
+    replicas: int
+    precision: str
+    jit: str
+    seed: int
+    eval_every: int | None
+    checkpoint_every: int
+    log_every: int
+    deterministic: bool
+    overrides: tuple[str, ...] = ()
+
+
+def _flags():
+    values = flags.FlagValues()
+
+    def define(kind, name, default, text, **more):
+        kind(name, default, text, flag_values=values, **more)
+
+    text, whole, yes = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_boolean
+
+    def choice(name, default, text, options):
+        flags.DEFINE_enum(name, default, options, text, flag_values=values)
+
+    define(text, "data", None, "converted data set: a folder, or the parent of train/ and val/")
+    define(text, "out", None, "folder of checkpoints, log, pictures, export; default: runs/NAME")
+    define(whole, "steps", None, "stop after this many steps; the schedule stays", lower_bound=1)
+    define(whole, "batch", None, "images per step, all replicas together", lower_bound=1)
+    define(
+        text,
+        "init",
+        None,
+        "weights to start from: none, imagenet (the published backbone; default with --data), "
+        "released, a kdet checkpoint, or Paddle's A.tar[,B.tar]",
+    )
+    define(yes, "resume", False, "continue from the last checkpoint in --out")
+    define(whole, "replicas", 0, "devices to use; 0: every GPU, or one CPU", lower_bound=0)
+    choice("precision", "fp32", "arithmetic", ["fp32", "bf16", "fp16"])
+    choice("jit", "auto", "compile the step with XLA", ["auto", "on", "off"])
+    define(whole, "seed", 0, "of weights, order and augmentation", lower_bound=0)
+    define(
+        whole,
+        "eval_every",
+        None,
+        "steps between evaluations; 0: none; default: 5 a run (synthetic data: 2)",
+    )
+    define(whole, "checkpoint_every", 500, "steps between checkpoints", lower_bound=1)
+    define(whole, "log_every", 20, "steps between lines of the log", lower_bound=1)
+    # CPUs repeat themselves to the last bit without it, at about half the time per step.
+    define(yes, "deterministic", False, "on GPUs: repeatable to the last bit, but slower")
+    define(yes, "help", False, "show this text")
+    return values
+
+
+def parse(name: str, argv) -> Options | None:
+    """The options in `argv`, or None after `--help` was answered.
+
+    Args:
+        name: of the recipe, for the help text.
+        argv: arguments without the program's name; `key=value` ones are overrides.
+    Raises:
+        ConfigError: an unknown flag, a value out of range, flags that exclude each other.
+    """
+    values = _flags()
+    try:
+        _, *overrides = values([name, *argv])
+    except flags.Error as error:
+        raise ConfigError(" ".join(str(error).split())) from None
+    if values.help:
+        script = f"recipes/{name}.py"
+        print(USAGE % (name, script) + values.get_help())
+        return None
+    if values.resume and values.init not in (None, "none"):
+        raise ConfigError("--resume continues with the weights of the run; remove --init")
+    if values.eval_every is not None and values.eval_every < 0:
+        raise ConfigError(f"--eval_every must be at least 0, got {values.eval_every}")
+    fields = {k: values[k].value for k in Options.__dataclass_fields__ if k != "overrides"}
+    fields["out"] = fields["out"] or f"runs/{name}"
+    fields["init"] = fields["init"] or ("imagenet" if values.data and not values.resume else "none")
+    return Options(**fields, overrides=tuple(overrides))
+
+
+def run(recipe: Recipe, argv) -> int:
+    """Trains; returns the exit code (see `kdet.train.main`). Errors are one line on stderr."""
+    try:
+        options = parse(recipe.name, argv)
+        if options is None:
+            return DONE
+        import_tensorflow()
+        from kdet.train.run import train
+
+        return DONE if train(resolve(recipe, options), options) else STOPPED
+    except NotFiniteError as error:
+        return _fail(NOT_FINITE, error)
+    except LostWorkerError as error:
+        return _fail(LOST, error)
+    except (KdetError, OSError) as error:
+        return _fail(WRONG, error)
+
+
+def resolve(recipe: Recipe, options: Options) -> Recipe:
+    """The recipe with the settings of the command line; the data decides the number of classes.
+
+    Raises:
+        ConfigError: see `kdet.config.text.override`; a mask head without outlines.
+    """
+    from kdet.models.families import family_of
+
+    family = family_of(recipe.model)
+    if options.data is None:
+        recipe = family.synthetic(recipe)
+    if options.batch is not None:
+        recipe = replace(recipe, schedule=replace(recipe.schedule, batch=options.batch))
+    recipe = override(recipe, options.overrides)
+    if family.needs_masks(recipe.model) and not recipe.data.max_edges:
+        raise ConfigError(
+            f"{recipe.name}: a mask head needs the objects' outlines; set data.max_edges, e.g. 96"
+        )
+    return recipe
+
+
+def _fail(code, error):
+    print(f"error: {error}", file=sys.stderr)
+    return code

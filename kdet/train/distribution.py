@@ -1,0 +1,178 @@
+"""Where training runs: one device, several in this process, or several machines.
+
+`TF_CONFIG` in the environment means several machines (the same command on every one); otherwise
+`--replicas` counts the devices of this process: GPUs where there are any, else logical CPUs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+import keras
+import tensorflow as tf
+
+from kdet.errors import ConfigError
+
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.CancelledError,
+)
+
+
+def make_strategy(replicas: int = 0):
+    """The tf.distribute strategy. Call it before TensorFlow touches any device.
+
+    Args:
+        replicas: devices of this process to use; 0: every GPU, or one CPU.
+    Raises:
+        ConfigError: more replicas than GPUs, devices already in use, or a broken TF_CONFIG.
+    """
+    if os.environ.get("TF_CONFIG"):
+        return _many_machines(replicas)
+    gpus = tf.config.list_physical_devices("GPU")
+    replicas = replicas or max(len(gpus), 1)
+    if replicas < 1 or (gpus and replicas > len(gpus)):
+        raise ConfigError(f"--replicas must be 1 to {len(gpus) or 'N'}, got {replicas}")
+    if replicas == 1:
+        return tf.distribute.get_strategy()
+    if gpus:
+        return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(replicas)])
+    try:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * replicas,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"--replicas {replicas} must be set up first: {error}") from None
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+
+
+def _many_machines(replicas):
+    if replicas:
+        raise ConfigError("with TF_CONFIG every worker uses all its devices: leave --replicas out")
+    try:
+        config = json.loads(os.environ["TF_CONFIG"])
+        workers, index = config["cluster"]["worker"], config["task"]["index"]
+        if config["task"]["type"] != "worker" or not 0 <= index < len(workers):
+            raise ValueError(f"task {config['task']} of {len(workers)} workers")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            'TF_CONFIG reads {"cluster": {"worker": ["host:port", ...]}, '
+            f'"task": {{"type": "worker", "index": 0}}}}; got {error!r}'
+        ) from None
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def worker(strategy) -> tuple[int, int]:
+    """(index of this machine, number of machines); index 0 is the chief, the one that writes."""
+    resolver = strategy.cluster_resolver if _is_multi_worker(strategy) else None
+    if resolver is None:
+        return 0, 1
+    return resolver.task_id, len(resolver.cluster_spec().as_dict()["worker"])
+
+
+def _is_multi_worker(strategy):
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def lost_peer(error, strategy) -> str | None:
+    """What TensorFlow says of a worker that is gone, in one line; None for other errors."""
+    if not _is_multi_worker(strategy) or not isinstance(error, tf.errors.OpError):
+        return None
+    if not isinstance(error, _LOST) and "ollective" not in error.message:
+        return None
+    match = re.search(r"ollective ops is aborted by: (.*)", error.message)
+    return match[1] if match else type(error).__name__
+
+
+def check_batch(batch: int, strategy) -> None:
+    """Raises ConfigError unless every replica gets the same number of images."""
+    if batch % strategy.num_replicas_in_sync:
+        raise ConfigError(
+            f"the global batch must divide by the replicas: {batch} images, "
+            f"{strategy.num_replicas_in_sync} replicas"
+        )
+
+
+def split(strategy, batch: dict):
+    """This worker's slice of a batch, shared out to its replicas.
+
+    Args:
+        batch: name -> tensor (B, ...), the images of this worker.
+    Returns:
+        The same dict for one replica; name -> PerReplica of (B / replicas, ...) for several.
+    """
+    index, workers = worker(strategy)
+    local = strategy.num_replicas_in_sync // workers
+    if local == 1 and workers == 1:
+        return batch
+    share = next(iter(batch.values())).shape[0] // local
+
+    def part(tensor):
+        def slice_of(context):
+            start = (context.replica_id_in_sync_group - index * local) * share
+            return tensor[start : start + share]
+
+        return strategy.experimental_distribute_values_from_function(slice_of)
+
+    return {name: part(tensor) for name, tensor in batch.items()}
+
+
+def check_agreement(strategy, number: int, what: str) -> None:
+    """Raises ConfigError unless all workers hold the same number (e.g. a checksum of weights)."""
+    if worker(strategy)[1] == 1:
+        return
+    number %= 2**20  # its square, times the replicas, is exact in float64
+
+    @tf.function(autograph=False)
+    def compare():
+        def replica():
+            value = tf.constant(number, tf.float64)
+            return tf.distribute.get_replica_context().all_reduce("sum", [value, value * value])
+
+        return strategy.run(replica)
+
+    total, squares = (float(strategy.experimental_local_results(v)[0]) for v in compare())
+    if total * total != squares * strategy.num_replicas_in_sync:
+        raise ConfigError(
+            f"the workers disagree on {what}: give every worker the same arguments and an OUT "
+            "on storage that all of them share"
+        )
+
+
+def resolve_jit(choice: str, network, strategy) -> tuple[bool, str]:
+    """Whether to compile with XLA, and why.
+
+    Args:
+        choice: "on", "off" or "auto" (on for GPUs where it can work).
+        network: the Keras model to train.
+        strategy: what it trains under.
+    Raises:
+        ConfigError: "on" is impossible, or several replicas meet plain batch normalisation.
+    """
+    norms = [
+        layer
+        for layer in network._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
+    many = strategy.num_replicas_in_sync > 1
+    if many and not all(layer.synchronized for layer in norms):
+        raise ConfigError("with several replicas BatchNormalization must have synchronized=True")
+    if choice == "off":
+        return False, "--jit off"
+    if many and norms:
+        reason = (
+            f"{len(norms)} batch normalisations train on {strategy.num_replicas_in_sync} replicas: "
+            "XLA cannot compile batch norm's reduction across replicas"
+        )
+        if choice == "on":
+            raise ConfigError(f"--jit on is impossible: {reason}")
+        return False, reason
+    if choice == "on":
+        return True, "--jit on"
+    gpu = bool(tf.config.list_logical_devices("GPU"))
+    return gpu, "the default on GPUs" if gpu else "the default on CPUs"

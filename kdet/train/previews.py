@@ -1,0 +1,92 @@
+"""What a run shows: its training images with their truth, and predictions beside the truth.
+
+Where the detector has a mask head, truth is drawn with its masks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kdet.config import Data, LabelMap
+from kdet.draw.boxes import draw_boxes
+from kdet.draw.sheets import contact_sheet, side_by_side
+from kdet.masks import fill_outlines
+
+EDGES = 500  # of an outline, where truth is drawn; few objects have as many
+
+
+def training_sheet(batch: dict, data: Data, labels: LabelMap, most: int = 8):
+    """Augmented training images with their boxes and masks, as one PIL image.
+
+    Args:
+        batch: a training batch (`kdet.data.schema`), images normalised.
+        data: tells how they were normalised.
+        labels: class names.
+        most: images to show.
+    """
+    names = ("image", "resized_size", "original_size", "boxes", "labels", "valid")
+    names += tuple(name for name in ("mask_edges", "mask_parts") if name in batch)
+    batch = {name: np.asarray(batch[name])[:most] for name in names}
+    pictures = []
+    for k, image in enumerate(batch["image"]):
+        height, width = np.ceil(batch["resized_size"][k]).astype(int)
+        image = (image[:height, :width] * data.std + data.mean) * 255
+        image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+        image = image[..., ::-1] if data.channels == "BGR" else image
+        valid = batch["valid"][k]
+        boxes, classes, masks = batch["boxes"][k][valid], batch["labels"][k][valid], None
+        if "mask_edges" in batch:
+            scale = np.tile((batch["resized_size"][k] / batch["original_size"][k])[::-1], 2)
+            outlines = batch["mask_edges"][k][valid] * scale, batch["mask_parts"][k][valid]
+            masks = fill_outlines(*outlines, image.shape[:2])
+        pictures.append(draw_boxes(image, boxes, classes, names=labels.names, masks=masks))
+    return contact_sheet(pictures)
+
+
+def prediction_sheet(detector, records, most: int = 4, threshold: float = 0.4):
+    """The first images of a data set, truth on the left and predictions on the right.
+
+    Args:
+        detector: a `kdet.Detector`.
+        records: the `kdet.data.records.Records` to show.
+        most: images to show.
+        threshold: lowest score drawn.
+    """
+    rows = []
+    for number in range(min(most, len(records))):
+        example = _example(records.read(number), getattr(detector.config, "mask", False))
+        found = detector.detect([example["image"]], threshold)[0]
+        masks = example.get("masks")
+        truth = draw_boxes(
+            example["image"],
+            example["boxes"],
+            example["labels"],
+            names=records.labels.names,
+            masks=masks,
+        )
+        predicted = draw_boxes(
+            example["image"],
+            found.boxes,
+            found.labels,
+            found.scores,
+            records.labels.names,
+            found.masks,
+        )
+        rows.append(side_by_side(truth, predicted))
+    return contact_sheet(rows, columns=2, cell=960)
+
+
+def _example(payload, masks):
+    """A record as an example of arrays, with "masks" (n, H, W) where asked for and there."""
+    from kdet.data.decode import MASKS, decode, parse
+
+    edges = 0
+    if masks:
+        stored = parse(payload, MASKS)
+        drawn = np.asarray(stored["polygon/parts"] + stored["rle/runs"])
+        edges = EDGES if len(drawn) and drawn.all() else 0
+    example = {k: np.asarray(v) for k, v in decode(payload, edges).items()}
+    if edges:
+        outlines = example["mask_edges"], example["mask_parts"]
+        example["masks"] = fill_outlines(*outlines, example["image"].shape[:2])
+    return example

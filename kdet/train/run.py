@@ -1,0 +1,245 @@
+"""One run of the training command: data, detector, trainer, evaluations and files put together."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from kdet.config import Recipe
+from kdet.data import Records, train_batches
+from kdet.errors import ConfigError, DataError, LostWorkerError
+from kdet.evaluate.run import evaluate, format_table
+from kdet.models.detector import build
+from kdet.models.families import family_of
+from kdet.serving.saved_model import export
+from kdet.train import checkpoint, distribution, previews
+from kdet.train.cli import Options
+from kdet.train.log import Progress
+from kdet.train.optimizer import describe_schedule
+from kdet.train.signals import stop_on_signal
+from kdet.train.trainer import Trainer, set_precision
+
+SYNTHETIC = {"train": (600, 1), "val": (100, 2)}  # images and seed of the built-in data set
+BANNER = """
+  No --data was given, so this trains on the built-in synthetic data set: shapes on painted grounds,
+  a small canvas and a short schedule. It shows that everything works. Its AP says nothing about COCO.
+"""
+
+
+def train(recipe: Recipe, options: Options) -> bool:
+    """Trains, evaluates and exports into `options.out`.
+
+    Returns:
+        Whether it came to the end; False after SIGINT or SIGTERM (the state is stored).
+    Raises:
+        KdetError: all with one-line texts; NotFiniteError and LostWorkerError among them.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise ConfigError(f"training needs KERAS_BACKEND=tensorflow, got {keras.backend.backend()}")
+    strategy = distribution.make_strategy(options.replicas)  # before any other use of TensorFlow
+    if options.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    set_precision(options.precision)
+    keras.utils.set_random_seed(options.seed)
+    run = None
+    try:
+        run = TrainingRun(recipe, options, strategy)
+        return run.run()
+    except tf.errors.OpError as error:
+        reason = distribution.lost_peer(error, strategy)
+        if reason is None:
+            raise
+        step = run.trainer.step if run else 0
+        last = Path(options.out) / "last.npz"
+        again = (
+            f"last checkpoint {last}; start the same command with --resume on every worker"
+            if last.exists()
+            else "there is no checkpoint yet; start the same command again on every worker"
+        )
+        raise LostWorkerError(f"lost another worker at step {step}; {again} ({reason})") from None
+
+
+class TrainingRun:
+    """What a run holds. Only the chief (worker 0) writes and evaluates."""
+
+    def __init__(self, recipe: Recipe, options: Options, strategy):
+        self.options, self.strategy, self.out = options, strategy, Path(options.out)
+        self.best, self.progress = None, None
+        self.evaluations = 5 if options.data else 2  # of a run, by default
+        self.shard = distribution.worker(strategy)
+        self.chief = self.shard[0] == 0
+        self._check_out()
+        distribution.check_batch(recipe.schedule.batch, strategy)
+        self.records, self.val = self._open_data(recipe)
+        labels = self.records.labels
+        recipe = replace(recipe, model=replace(recipe.model, num_classes=len(labels)))
+        self.recipe, self.until = recipe, options.steps or recipe.schedule.steps
+        with strategy.scope():
+            self.detector = build(recipe.model, recipe.data, labels)
+            network = self.detector.training_model()
+        self.detector.recipe, family = recipe, family_of(recipe.model)
+        self.trainer = Trainer(
+            network,
+            functools.partial(family.targets, recipe.model),
+            functools.partial(family.losses, recipe.model),
+            recipe.schedule,
+            recipe.optimizer,
+            strategy,
+            jit=options.jit,
+            precision=options.precision,
+        )
+        self.about = checkpoint.describe_run(recipe, labels, options.seed, options.precision)
+        self._start()
+
+    def run(self) -> bool:
+        """Trains from `trainer.step` to the end; see `train`."""
+        trainer, options = self.trainer, self.options
+        if self.chief:
+            self.progress = Progress(self.out, trainer.step, self.until, options.log_every)
+        try:
+            with stop_on_signal() as stop:
+                for report in trainer.train(self._batches(), self.until):
+                    if self.chief:
+                        self._after(report)
+                    if stop.asked:
+                        self._save()
+                        self._print(
+                            f"stopped after {trainer.step} steps; --resume continues from here"
+                        )
+                        return False
+            if self.chief:
+                self._finish()
+        finally:
+            if self.progress:
+                self.progress.close()
+        return True
+
+    def _check_out(self):
+        last = self.out / "last.npz"
+        if not self.options.resume and last.exists():
+            raise ConfigError(
+                f"{last} exists: add --resume to continue it, or choose another --out"
+            )
+        if self.chief:
+            self.out.mkdir(parents=True, exist_ok=True)
+
+    def _open_data(self, recipe):
+        folder = self.options.data
+        if folder is None:
+            folder = self.out / "data"
+            self._print(BANNER)
+            if self.chief:
+                _make_synthetic(folder, recipe.data)
+        distribution.check_agreement(self.strategy, self.options.seed, "--seed")  # and wait for it
+        records = Records.open(folder, "train")
+        alone = Path(folder) / "val" / "dataset.json"
+        if records.folder == Path(folder) or not alone.is_file():
+            self._print(f"{folder} has no val/: nothing is evaluated")
+            return records, None
+        val = Records.open(folder, "val")
+        if val.labels != records.labels:
+            raise DataError(f"{folder}: train/ and val/ have different label maps")
+        return records, val
+
+    def _start(self):
+        """Weights of a checkpoint where asked for; says what is about to happen."""
+        options, trainer = self.options, self.trainer
+        if options.resume:
+            self.best = checkpoint.restore(self.out / "last.npz", trainer, self.about)
+            self._print(f"continuing after {trainer.step} steps")
+        elif options.init != "none":
+            self._initialise(options.init)
+        number = checkpoint.checksum(trainer.network) + trainer.step
+        distribution.check_agreement(self.strategy, number, "the first weights")
+        count = self.strategy.num_replicas_in_sync
+        self._print(
+            f"{self.recipe.name}: {len(self.records)} images, {len(self.detector.labels)} classes, "
+            f"{self.until} steps, {count} replica{'s' * (count > 1)}, {options.precision}, "
+            f"XLA {'on' if trainer.jit else 'off'} ({trainer.jit_reason})"
+        )
+        self._print(describe_schedule(self.recipe.schedule))
+
+    def _initialise(self, paths):
+        detector = self.detector
+        report = checkpoint.start_from(paths, self.recipe, detector.network, detector.labels)
+        self._print(f"weights of {paths}: {report}")
+
+    def _batches(self):
+        start = self.trainer.step
+        dataset = train_batches(
+            self.records,
+            self.recipe.data,
+            self.recipe.schedule.batch,
+            self.until,
+            self.options.seed,
+            start_step=start,
+            shard=self.shard,
+        )
+        batches = iter(self.records.iterate(dataset))
+        if start or not self.chief or self.until == 0:
+            return batches
+        first = next(batches)
+        sheet = previews.training_sheet(first, self.recipe.data, self.detector.labels)
+        self.progress.picture(0, "training", sheet)
+        return itertools.chain([first], batches)
+
+    def _after(self, report):
+        self.progress.update(report)
+        if not report.applied:
+            scale = self.trainer.loss_scale.value
+            self._print(f"step {report.step}: float16 overflow, skipped; loss scale {scale:g}")
+        step, every = self.trainer.step, self.options.eval_every
+        every = -(-self.until // self.evaluations) if every is None else every
+        if self.val and every and (step % every == 0 or step == self.until):
+            self._evaluate()
+        elif step % self.options.checkpoint_every and step != self.until:
+            return
+        self._save()
+
+    def _evaluate(self):
+        step, recipe = self.trainer.step, self.recipe
+        voc = recipe.data.dataset == "voc"
+        batch = min(recipe.schedule.batch, 8)
+        metrics = evaluate(self.detector, self.val, recipe.data, batch, "voc" if voc else "coco")
+        value = metrics["mAP_11point" if voc else "AP"]
+        self.progress.write(step, {"eval": {k: v for k, v in metrics.items() if k != "per_class"}})
+        self._print(f"after {step} steps\n{format_table(metrics)}")
+        sheet = previews.prediction_sheet(self.detector, self.val)
+        self.progress.picture(step, "predictions", sheet)
+        if self.best is None or value > self.best:
+            self.best = value
+            checkpoint.save(self.out / "best.npz", self.trainer, self.about, value)
+
+    def _save(self):
+        if self.chief:
+            checkpoint.save(self.out / "last.npz", self.trainer, self.about, self.best)
+
+    def _finish(self):
+        folder = export(self.detector, self.out / "saved_model")
+        self._print(f"checkpoints, log.jsonl and pictures in {self.out}; SavedModel in {folder}")
+        pictures_made = sorted(self.out.glob("predictions_*.png"))
+        if pictures_made:
+            self._print(f"look at {pictures_made[-1]}")
+
+    def _print(self, text):
+        if self.chief:
+            (self.progress.print if self.progress else _print)(text)
+
+
+def _print(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def _make_synthetic(folder, data):
+    from kdet.data.convert.synthetic import make_synthetic
+
+    for split, (images, seed) in SYNTHETIC.items():
+        if not (folder / split / "dataset.json").is_file():
+            side = (data.short_side, data.short_side)
+            make_synthetic(folder / split, images, seed, side)

@@ -1,0 +1,217 @@
+"""Files from the network, once: resumed, checked, kept.
+
+    KDET_HOME/weights/NAME        the file (KDET_HOME is ~/.cache/kdet by default)
+    KDET_HOME/weights/NAME.json   its size and SHA-256, written when it was first complete
+    KDET_HOME/weights/NAME.part   what has come so far
+    KDET_HOME/weights/NAME.lock   held by the process that fetches
+
+KDET_MIRROR replaces everything before NAME in an address; a plain folder will do, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import http.client
+import os
+import re
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from kdet.errors import CheckpointError, DownloadError
+from kdet.files import file_lock, read_json, sha256_of, write_json
+from kdet.weights.addresses import mirrored
+
+CHUNK = 1 << 18
+TRIES = 4  # in a row without a single byte
+PERMANENT = (400, 401, 403, 404, 405, 410, 451)
+NETWORK = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def cache_dir() -> Path:
+    """Where fetched files are kept: KDET_HOME, or ~/.cache/kdet.
+
+    Raises:
+        DownloadError: KDET_HOME is not set, and whoever runs this has no home.
+    """
+    try:
+        return Path(os.environ.get("KDET_HOME") or "~/.cache/kdet").expanduser()
+    except RuntimeError:
+        raise DownloadError("there is no home folder for fetched files; set KDET_HOME") from None
+
+
+def download(url: str, mirror=None, check=None, timeout=30.0, pause=1.0) -> Path:
+    """A local copy of a published file, fetched at most once.
+
+    A file put there by hand is taken as it is, and checked from then on.
+
+    Args:
+        url: address; the file's name is its last part.
+        mirror: replaces what stands before the name: an address (http, https, file) or a folder;
+            default: KDET_MIRROR.
+        check: called with the path of a new file before it is accepted; raises CheckpointError.
+        timeout: seconds without a byte after which a connection is given up.
+        pause: seconds before the second try; doubled for each further one.
+    Returns:
+        path of the file, whole and of the recorded size and SHA-256.
+    Raises:
+        DownloadError: one line that names the address and the place to put the file by hand.
+        ConfigError: the mirror is no address.
+    """
+    name = url.rpartition("/")[2]
+    folder = cache_dir() / "weights"
+    path, record = folder / name, folder / f"{name}.json"
+    url = mirrored(url, mirror or os.environ.get("KDET_MIRROR"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder, name, path):
+            if not path.exists():
+                part = folder / f"{name}.part"
+                _download(url, part, path, timeout, pause)
+                _accept(part, record, check, url)
+                os.replace(part, path)
+            else:
+                _accept(path, record, check, url)
+    except OSError as error:
+        if error.errno in FULL:
+            reason = f"no space left for {name}"
+        else:
+            reason = f"cannot keep {name} there: {error}"
+        raise DownloadError(f"{folder}: {reason}; set KDET_HOME to another folder") from None
+    return path
+
+
+def recorded_sha256(path) -> str:
+    """SHA-256 of a file that `download` just returned, without reading it once more where possible."""
+    path = Path(path)
+    return read_json(path.with_name(f"{path.name}.json")).get("sha256") or sha256_of(path)
+
+
+def _alone(folder, name, path):
+    """The lock; a file that is there already can be had from a folder that nobody may write to."""
+    if path.exists() and not os.access(folder, os.W_OK):
+        return contextlib.nullcontext()
+    return file_lock(folder / f"{name}.lock", f"another process fetches {name}; waiting")
+
+
+def _accept(path, record, check, url):
+    """Checks a file against its record, or records it; a bad new file is removed."""
+    content, new = {"size": path.stat().st_size, "sha256": sha256_of(path)}, path.suffix == ".part"
+    try:
+        if record.exists():
+            wanted = read_json(record)
+            for key, value in content.items():
+                if wanted.get(key) != value:
+                    then = "" if new else f"delete it to fetch it again from {url}, or "
+                    raise DownloadError(
+                        f"{path}: {key} is {value}, but was {wanted.get(key)} when first fetched;"
+                        f" {then}delete {record.name} beside it if the change is meant"
+                    )
+            return
+        if check:
+            check(path)
+    except CheckpointError as error:
+        if new:
+            path.unlink()
+            raise DownloadError(f"{url}: refused what came: {error}") from None
+        raise
+    if new or os.access(record.parent, os.W_OK):
+        write_json(record, {"url": url, **content})
+
+
+def _download(url, part, path, timeout, pause):
+    """Fetches into `part`, going on where an earlier try or process stopped."""
+    tries, total = 0, None
+    while True:
+        before = part.stat().st_size if part.exists() else 0
+        try:
+            total = _once(url, part, timeout)
+            if part.stat().st_size == total or total is None:
+                return
+            reason = f"cut after {part.stat().st_size} of {total} bytes"
+        except urllib.error.HTTPError as error:
+            reason = f"{error.code} {error.reason}"
+            if error.code == 416:  # what we have is no beginning of what they have
+                part.unlink(missing_ok=True)
+            elif error.code in PERMANENT:
+                raise DownloadError(_by_hand(url, reason, path)) from None
+        except NETWORK as e:
+            reason = str(getattr(e, "reason", e)) or type(e).__name__
+        except ValueError as e:  # no address
+            raise DownloadError(_by_hand(url, str(e), path)) from None
+        after = part.stat().st_size if part.exists() else 0
+        tries = 0 if after > before else tries + 1
+        if tries >= TRIES:
+            raise DownloadError(_by_hand(url, " ".join(reason.split()), path))
+        wait = min(pause * 2 ** max(tries - 1, 0), 60)
+        print(f"{url}: {reason}; again in {wait:g} s", file=sys.stderr, flush=True)
+        time.sleep(wait)
+
+
+def _by_hand(url, reason, path):
+    return (
+        f"cannot fetch {url}: {reason}; put the file there by hand as {path}, "
+        "or name a mirror in KDET_MIRROR"
+    )
+
+
+def _once(url, part, timeout):
+    """One connection; appends what comes. Returns the size of the whole, or None if it is not known."""
+    note = part.with_suffix(part.suffix + ".json")
+    have = part.stat().st_size if part.exists() else 0
+    state = read_json(note).get("validator") if have and note.exists() else None
+    request = urllib.request.Request(url)
+    if have and state:
+        request.add_header("Range", f"bytes={have}-")
+        request.add_header("If-Range", state)
+    with contextlib.closing(urllib.request.urlopen(request, timeout=timeout)) as answer:
+        start, total = 0, answer.headers.get("Content-Length")
+        if answer.status == 206:
+            match = re.match(r"bytes (\d+)-\d+/(\d+)$", answer.headers.get("Content-Range", ""))
+            if not match or int(match[1]) != have:
+                part.unlink(missing_ok=True)
+                raise http.client.HTTPException("the server sent another range than asked for")
+            start, total = have, match[2]
+        total = int(total) if total and total.isdecimal() else None
+        write_json(note, {"validator": _validator(answer.headers)})
+        _check_room(part, total, start)
+        with open(part, "ab" if start else "wb") as file, _bar(part, total, start) as bar:
+            while data := _more(answer):
+                file.write(data)
+                bar.update(len(data))
+            file.flush()
+            os.fsync(file.fileno())
+    if part.stat().st_size == total:
+        note.unlink()
+    return total
+
+
+def _more(answer):
+    """The next bytes. Whatever fails here failed on the way, not on our disk."""
+    try:
+        return answer.read1(CHUNK)
+    except OSError as error:
+        raise ConnectionError(str(error) or type(error).__name__) from None
+
+
+def _validator(headers):
+    tag = headers.get("ETag", "")
+    return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
+
+
+def _check_room(part, total, start):
+    free = shutil.disk_usage(part.parent).free
+    if total is not None and total - start > free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _bar(part, total, start):
+    from tqdm import tqdm
+
+    units = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, "leave": False}
+    return tqdm(total=total, initial=start, desc=part.stem, **units)

@@ -1,0 +1,1 @@
+"""Cards of the zoo's rows: published numbers, sizes, commands."""

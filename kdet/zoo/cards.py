@@ -1,0 +1,181 @@
+"""What is known about each row of the zoo: `kdet zoo NAME`, and docs/zoo.md."""
+
+from __future__ import annotations
+
+import math
+
+from kdet.config import Recipe
+from kdet.models.families import family_of
+from kdet.weights.addresses import LICENCE, backbone, released, starting_weights
+from kdet.zoo.sizes import SIZES
+
+# what other tables say about a row
+SLIPS = {
+    "faster_rcnn_r101_vd_fpn_2x": "the 2019 table links the file of the row without vd, a slip; "
+    "later tables link this one, and give 40.8",
+    **{
+        f"{family}_rcnn_se154_vd_fpn_s1x": "early configurations name the backbone's file "
+        "SE154_vd_pretrained.tar"
+        for family in ("faster", "mask")
+    },
+}
+
+PAGE = """# The zoo
+
+This page is written by `kdet zoo --cards`, and a test compares it. The reference numbers are the
+published ones (COCO val2017 or VOC 2007 test), never ours. Sizes are height x width in pixels.
+A folded norm counts two numbers per channel, a trained one four. GFLOPs are twice the
+multiplications of all convolutions and matrix products for one image of that size, with 1000
+proposals in two-stage rows and 100 masks. Resampling, norms, decoding and NMS are not counted.
+
+Every "evaluate" line downloads the published weights on first use (`--weights` takes others) and
+prints the metric to compare, under the name given there. For a row with a mask head, and data that
+has outlines, one command measures boxes and masks. [The guide](guide.md#published-weights) explains
+mirrors and work without network. The addresses are the reference's own; they cannot be reached
+where kdet is tested. `records` is the validation set, converted once by one of
+
+    kdet convert coco --annotations coco/annotations/instances_val2017.json \\
+        --images coco/val2017 --out records/val
+    kdet convert voc --devkit VOCdevkit/VOC2007 \\
+        --list VOCdevkit/VOC2007/ImageSets/Main/test.txt --out records/val
+
+"""
+
+
+def page() -> str:
+    """All cards as Markdown."""
+    from kdet import models
+
+    cards = (card(models.recipe(name)) for name in models.names())
+    return PAGE + "\n".join(cards)
+
+
+def card(recipe: Recipe) -> str:
+    """One row as Markdown."""
+    name, model = recipe.name, recipe.model
+    tensors, parameters, gflops = SIZES[name]
+    side = ", ".join(f"{side} x {side}" for side in sides(recipe) or [recipe.data.short_side])
+    if recipe.data.resize == "scale":
+        side = f"short side {recipe.data.short_side}, long side up to {recipe.data.long_side}"
+    size = "x".join(map(str, canvas(recipe)))
+    megabytes = f"{parameters * 4 / 1e6:.0f} MB"
+    rows = {
+        "reference": published(recipe),
+        "input": side,
+        "parameters": f"{parameters / 1e6:.2f} M in {tensors} tensors, {megabytes}",
+        "GFLOPs": f"{gflops:.1f} at {size}",
+        "weights": f"{released(name)}, published with {LICENCE}",
+        "starts from": _start(model),
+        "evaluate": f"`{command(recipe)}`: {', '.join(printed(recipe))}",
+        "detect": f"`kdet detect {name} image.jpg`",
+        "train": f"`kdet train {name} --data records`",
+    }
+    if name in SLIPS:
+        rows["note"] = SLIPS[name]
+    lines = "".join(f"| {key} | {value} |\n" for key, value in rows.items())
+    return f"## {name}\n\n| | |\n|---|---|\n{lines}"
+
+
+def published(recipe: Recipe) -> str:
+    """The published numbers of a row, e.g. "box ap 37.9, mask ap 34.2"."""
+    return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in recipe.reference.items())
+
+
+def table() -> str:
+    """All rows as a Markdown table of published numbers."""
+    from kdet import models
+
+    lines = ["| recipe | reference |", "|---|---|"]
+    lines += [
+        f"| [`{name}`](recipes/{name}.py) | {published(models.recipe(name))} |"
+        for name in models.names()
+    ]
+    return "\n".join(lines)
+
+
+def _start(model):
+    own = family_of(model).start_weights(model)
+    return starting_weights(own) if own else backbone(model.backbone)
+
+
+def sides(recipe: Recipe) -> list[int]:
+    """The sides for which numbers of one set of weights were published, largest first.
+
+    Empty if there is only one.
+    """
+    more = [int(key.rpartition("_")[2]) for key in recipe.reference if key[-1].isdigit()]
+    return [recipe.data.short_side, *more] if more else []
+
+
+def command(recipe: Recipe) -> str:
+    """The command that reproduces the published numbers on the converted validation set."""
+    more = " --metric voc" if family_of(recipe.model).metric == "voc" else ""
+    if sides(recipe):
+        more += f" --sides {','.join(map(str, sides(recipe)))}"
+    return f"kdet evaluate {recipe.name} --data records{more}"
+
+
+def printed(recipe: Recipe) -> list[str]:
+    """The names under which `command` prints the published numbers."""
+    if family_of(recipe.model).metric == "voc":
+        return ["mAP_11point"]
+    return ["AP", "mask_AP"] if "mask_ap" in recipe.reference else ["AP"]
+
+
+def text(recipe: Recipe) -> str:
+    """One row for a terminal."""
+    lines = card(recipe).splitlines()[4:]
+    cells = [line.strip("| ").replace("`", "").partition(" | ") for line in lines]
+    return "\n".join([recipe.name, *(f"  {key:<12} {value}" for key, _, value in cells)])
+
+
+def canvas(recipe: Recipe) -> tuple[int, int]:
+    """(height, width) for which a card counts: of a landscape image at its largest."""
+    height, width = max(recipe.data.canvas_sizes(), key=lambda c: (c[0] * c[1], c[1]))
+    return min(height, width), max(height, width)
+
+
+def measure(detector, size) -> tuple[int, int, float]:
+    """Counts what a card says of a detector; nothing is run, but its graph is built.
+
+    Args:
+        detector: `kdet.Detector`.
+        size: (height, width) of the canvas.
+    Returns:
+        (tensors, numbers in them, GFLOPs of the network for one image).
+    """
+    import tensorflow as tf
+
+    from kdet.models.family import network_inputs
+
+    network = detector.network
+    shapes = {"image": (1, *size, 3), "resized_size": (1, 2), "original_size": (1, 2)}
+    inputs = {name: tf.TensorSpec(shape, tf.float32) for name, shape in shapes.items()}
+    function = tf.function(lambda batch: network(network_inputs(network, batch), training=False))
+    eagerly = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)  # functions within show their operations, too
+    try:
+        operations = function.get_concrete_function(inputs).graph.get_operations()
+    finally:
+        tf.config.run_functions_eagerly(eagerly)
+    total = sum(_products(operation) for operation in operations)
+    numbers = sum(math.prod(v.shape) for v in network.variables)
+    return len(network.variables), numbers, 2 * total / 1e9
+
+
+def _products(operation):
+    """Multiplications of a convolution or matrix product; 0 for anything else."""
+    kind = operation.type
+    if kind in ("Conv2D", "DepthwiseConv2dNative"):
+        kernel, out = operation.inputs[1].shape, operation.outputs[0].shape
+        each = kernel[0] * kernel[1] * (kernel[2] if kind == "Conv2D" else 1)
+        return each * math.prod(out)
+    if kind == "Conv2DBackpropInput":  # a transposed convolution
+        return (
+            math.prod(operation.inputs[1].shape[:2])
+            * operation.outputs[0].shape[-1]
+            * math.prod(operation.inputs[2].shape)
+        )
+    if kind in ("MatMul", "BatchMatMulV2"):
+        return math.prod(operation.outputs[0].shape) * operation.inputs[0].shape[-1]
+    return 0

@@ -1,0 +1,31 @@
+"""Sizes of the rows, counted by `kdet.zoo.cards.measure`; tests count again."""
+
+# name: (tensors, numbers in them, GFLOPs at the canvas of `kdet.zoo.cards.canvas`)
+SIZES = {
+    "cascade_rcnn_r50_fpn_1x": (205, 69407066, 543.1),
+    "faster_rcnn_r101_1x": (322, 52845088, 2153.3),
+    "faster_rcnn_r101_fpn_1x": (342, 60749284, 591.0),
+    "faster_rcnn_r101_fpn_2x": (342, 60749284, 591.0),
+    "faster_rcnn_r101_vd_fpn_1x": (348, 60768516, 601.2),
+    "faster_rcnn_r101_vd_fpn_2x": (348, 60768516, 601.2),
+    "faster_rcnn_r50_1x": (169, 33852960, 1994.2),
+    "faster_rcnn_r50_2x": (169, 33852960, 1994.2),
+    "faster_rcnn_r50_fpn_1x": (189, 41757156, 431.9),
+    "faster_rcnn_r50_fpn_2x": (189, 41757156, 431.9),
+    "faster_rcnn_r50_vd_1x": (175, 33872192, 2004.4),
+    "faster_rcnn_r50_vd_fpn_2x": (195, 41776388, 442.1),
+    "faster_rcnn_se154_vd_fpn_s1x": (701, 137937172, 1299.5),
+    "faster_rcnn_x101_vd_64x4d_fpn_1x": (348, 99674628, 929.5),
+    "mask_rcnn_r101_fpn_1x": (354, 63392821, 697.0),
+    "mask_rcnn_r50_1x": (173, 35971185, 2192.8),
+    "mask_rcnn_r50_2x": (173, 35971185, 2192.8),
+    "mask_rcnn_r50_fpn_1x": (201, 44400693, 537.9),
+    "mask_rcnn_r50_vd_fpn_2x": (207, 44419925, 548.2),
+    "mask_rcnn_se154_vd_fpn_s1x": (713, 140580709, 1405.5),
+    "retinanet_r101_fpn_1x": (348, 56960820, 774.0),
+    "retinanet_r50_fpn_1x": (195, 37968692, 587.3),
+    "ssd_mobilenet_v1_voc": (199, 5821433, 2.3),
+    "yolov3_darknet": (366, 62001757, 140.7),
+    "yolov3_mobilenet_v1": (241, 24609981, 44.3),
+    "yolov3_r34": (291, 42343101, 89.6),
+}
