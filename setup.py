@@ -4,6 +4,11 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+TEST = [
+    *("pytest>=8", "pytest-xdist>=3.5", "ruff>=0.8", "setuptools", "wheel"),
+    *("jax>=0.4.38", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"),
+]
+
 setup(
     name="kdet",
     version="0.1.0",
@@ -26,10 +31,8 @@ setup(
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.18"],
         "keras-cv": ["keras-cv>=0.9"],
-        "dev": [
-            *("pytest>=8", "pytest-xdist>=3.5", "ruff>=0.8", "setuptools", "wheel"),
-            *("nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"),
-        ],
+        "test": TEST,
+        "dev": TEST,
     },
     entry_points={"console_scripts": ["kdet=kdet.cli:main"]},
     classifiers=[

@@ -1,11 +1,13 @@
 """Cards of the zoo: current, and counted right."""
 
+import argparse
 import pathlib
 
 import keras
 import pytest
 
 from kdet import cli, models
+from kdet.cli import evaluate
 from kdet.errors import ConfigError
 from kdet.zoo import cards
 from kdet.zoo.sizes import SIZES
@@ -35,12 +37,12 @@ def test_every_card_says_everything():
 
 
 def test_evaluate_takes_what_the_cards_say():
-    from kdet.evaluate.__main__ import _parser
-
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
     for name in models.names():
         said = cards.command(models.recipe(name)).split()
-        assert said[:3] == ["python", "-m", "kdet.evaluate"]
-        flags = _parser().parse_intermixed_args(said[3:])
+        assert said[:2] == ["kdet", "evaluate"]
+        flags = parser.parse_intermixed_args(said[2:])
         assert flags.model == name and flags.weights == "released" and flags.data == "records"
 
 
@@ -73,7 +75,7 @@ def test_the_command(capsys):
     for words in (
         "box ap 40.6", "60.77 M in 348 tensors", "/faster_rcnn_r101_vd_fpn_2x.tar",
         "ResNet101_vd_pretrained.tar", "Apache-2.0", "at 800x1344",
-        "python -m kdet.evaluate faster_rcnn_r101_vd_fpn_2x --data records: AP\n", "243 MB",
+        "kdet evaluate faster_rcnn_r101_vd_fpn_2x --data records: AP\n", "243 MB",
         "links the file of the row without vd", "kdet detect faster_rcnn_r101_vd_fpn_2x image.jpg",
     ):  # fmt: skip
         assert words in said

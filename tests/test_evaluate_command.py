@@ -41,7 +41,7 @@ def test_a_row_is_evaluated_by_name(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(models, "load", load)
     monkeypatch.chdir(tmp_path)
     said = ["yolov3_r34", "--weights=w", "--data", str(folder), "data.short_side=64"]
-    assert main(said) == 0
+    assert cli.main(["evaluate", *said]) == 0
     assert (tmp_path / "runs/yolov3_r34/metrics.json").is_file()
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-DESCRIPTION = """Converts annotations and images to TFRecord shards. Every image is decoded once, and
-every box is checked; what is wrong is left out and listed in OUT/report.json. A conversion that was
-stopped continues when the same command is given again."""
+DESCRIPTION = """Converts annotations and images to TFRecord shards. Every image is decoded
+once, and every box is checked. What is wrong is left out and listed in OUT/report.json. A stopped
+conversion continues when the same command is given again."""
 
 
 def add_arguments(parser):

@@ -59,9 +59,10 @@ def normalise(data: Data):
 
 
 def resize_and_pad(data: Data, canvas):
-    """uint8 image -> normalised and resized, padded to `canvas`; boxes go with it. See `resize_image`.
+    """uint8 image -> resized and normalised, padded to `canvas`; boxes are scaled with it.
 
-    A stretched image is resized as whole numbers, as the reference does, and then normalised.
+    A stretched image is resized in whole numbers, as in the reference, and then normalised. See
+    `resize_image`.
     """
     parts = normalise(data), resize_image(data, canvas)
     return chain(*(parts if data.resize == "scale" else reversed(parts)))

@@ -59,7 +59,7 @@ def batched_nms(
 
 
 def _walk(facts, boxes, valid, classes=None):
-    """The blocks of `batched_nms`: places (B, keep) int32 that are kept, and which of them count."""
+    """The blocks of `batched_nms`: places (B, keep) int32 that are kept, and which are used."""
     iou_threshold, keep, min_overlap, block = facts
     batch, rounds = ops.shape(boxes)[0], boxes.shape[1] // block
 

@@ -28,7 +28,8 @@ from kdet.train.trainer import Trainer, set_precision
 SYNTHETIC = {"train": (600, 1), "val": (100, 2)}  # images and seed of the built-in data set
 BANNER = """
   No --data was given, so this trains on the built-in synthetic data set: shapes on painted grounds,
-  a small canvas and a short schedule. It shows that everything works. Its AP says nothing about COCO.
+  a small canvas and a short schedule. It shows that everything works; its AP says nothing about
+  COCO.
 """
 
 

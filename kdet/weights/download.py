@@ -87,7 +87,7 @@ def download(url: str, mirror=None, check=None, timeout=30.0, pause=1.0) -> Path
 
 
 def recorded_sha256(path) -> str:
-    """SHA-256 of a file that `download` just returned, without reading it once more where possible."""
+    """SHA-256 of a file that `download` just returned; read from its record if there is one."""
     path = Path(path)
     return read_json(path.with_name(f"{path.name}.json")).get("sha256") or sha256_of(path)
 
@@ -161,7 +161,7 @@ def _by_hand(url, reason, path):
 
 
 def _once(url, part, timeout):
-    """One connection; appends what comes. Returns the size of the whole, or None if it is not known."""
+    """One connection; appends what comes. Returns the size of the file, or None if unknown."""
     note = part.with_suffix(part.suffix + ".json")
     have = part.stat().st_size if part.exists() else 0
     state = read_json(note).get("validator") if have and note.exists() else None

@@ -21,7 +21,7 @@ from kdet.models.retinanet.network import RetinaHead
             RetinaDetections,
             {
                 "score_threshold": 0.1,
-                "pre_nms": 7,
+                "pre_nms_top_n_per_level": 7,
                 "nms_iou": 0.3,
                 "max_detections": 9,
                 "clip_to": "image",
@@ -100,7 +100,7 @@ def test_detections_by_hand():
         "P4": np.array([[[-4, -9]]], "float32"),
     }
     deltas = {name: np.zeros((1, len(a), 4), "float32") for name, a in anchors.items()}
-    layer = RetinaDetections(pre_nms=10, max_detections=5)
+    layer = RetinaDetections(pre_nms_top_n_per_level=10, max_detections=5)
     found = layer(
         {"logits": logits, "deltas": deltas, "anchors": anchors},
         np.zeros((1, 64, 64, 3), "float32"),

@@ -49,7 +49,7 @@ def test_a_keras_file_opens_in_a_new_process(detector, inputs, tmp_path):
     detector.model.save(tmp_path / "detector.keras")
     np.savez(tmp_path / "inputs.npz", **inputs)
     code = (
-        "import kdet, keras, numpy as np\n"
+        "import kdet.models, keras, numpy as np\n"
         "model = keras.models.load_model('detector.keras')\n"
         "found = model(dict(np.load('inputs.npz')))\n"
         "np.savez('found.npz', **{k: np.array(v) for k, v in found.items()})\n"

@@ -14,8 +14,9 @@ import pytest
 from kdet import models
 from kdet.config.labels import COCO_LABELS
 from kdet.errors import CheckpointError
+from kdet.models.families import family_of
 from kdet.weights import paddle
-from kdet.weights.paddle.names import from_reference, reference_name
+from kdet.weights.paddle.names import from_reference
 from kdet.zoo.sizes import SIZES
 
 # rows of one architecture differ in their schedules only: one of them is loaded
@@ -89,6 +90,7 @@ def test_complete_and_exact(row, tmp_path):
     learning = sum(math.prod(v.shape) for v in network.trainable_variables)
     assert SIZES[row][:2] == counts and (*counts, learning) == TOTALS[architecture(row)]
     assert len(network.variables) == len(shapes)
+    reference_name = family_of(models.recipe(row).model).reference_name
     for variable in network.variables:
         name = reference_name(variable.path)
         expected = from_reference(published.values(name, shapes.pop(name)), name)
@@ -126,9 +128,9 @@ def test_other_forms_of_the_same(ssd, tmp_path):
     (tmp_path / "__params__").write_bytes(b"".join(file.read_bytes() for file in files))
     (tmp_path / "x.pdparams").write_bytes(pickle.dumps(stored, 2))
     for path in tmp_path.iterdir():
-        network = models.load("ssd_mobilenet_v1_voc", weights=path).network
-        for variable in network.variables:
-            name = reference_name(variable.path)
+        detector = models.load("ssd_mobilenet_v1_voc", weights=path)
+        for variable in detector.network.variables:
+            name = family_of(detector.config).reference_name(variable.path)
             assert np.array_equal(variable, from_reference(stored[name], name)), name
 
 

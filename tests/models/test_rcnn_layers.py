@@ -19,7 +19,7 @@ SIZE = np.array([[100, 100]], "float32")
     ("cls", "init"),
     [
         (RPNHead, {"anchors_per_cell": 15}),
-        (Proposals, {"before": 7, "after": 5, "nms_iou": 0.6}),
+        (Proposals, {"pre_nms_top_n": 7, "post_nms_top_n": 5, "nms_iou": 0.6}),
         (RoIAlign, {"size": 14}),
         (BoxHead, {"num_classes": 5, "boxes": 2, "hidden": 0}),
         (MaskHead, {"num_classes": 5, "depth": 0, "width": 8}),
@@ -33,7 +33,7 @@ SIZE = np.array([[100, 100]], "float32")
             {
                 "variances": VARIANCES,
                 "score_threshold": 0.1,
-                "pre_nms": 7,
+                "pre_nms_top_n": 7,
                 "nms_iou": 0.3,
                 "max_detections": 9,
             },
@@ -150,7 +150,7 @@ def test_votes_are_averaged_and_the_last_stage_decodes():
         "votes": {"1": other, "3": logits},
         "valid": np.array([[True, True, True]]),
     }
-    layer = BoxDetections(VARIANCES, 0.05, pre_nms=6, max_detections=5)
+    layer = BoxDetections(VARIANCES, 0.05, pre_nms_top_n=6, max_detections=5)
     found = layer(raw, np.zeros((1, 128, 128, 3), "float32"), SIZE, SIZE)
     # (box 0, class 0) .6 beats (box 1, class 0) .4; .06 of box 2, class 0 stays
     scores = np.array(found["scores"])[0]

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from kdet import models
-from kdet.config import R50, RCNN, c4_rcnn, synthetic
+from kdet.config import R50, RCNN, c4_rcnn
 from kdet.errors import ConfigError
+from kdet.models.families import family_of
 from kdet.train.optimizer import param_group
 
 # name: images per step, rate, steps (thousands) of both cuts and the end, steps of warm-up, factor
@@ -54,7 +55,7 @@ def test_every_row_is_here():
 def test_rates_of_the_exceptions():
     def rule(row, path):
         found = param_group(path, models.recipe(row).optimizer.param_groups)
-        return found.rate, found.decay
+        return found.lr_multiplier, found.weight_decay_multiplier
 
     cascade, senet = "cascade_rcnn_r50_fpn_1x", "faster_rcnn_se154_vd_fpn_s1x"
     assert rule(cascade, "box_head_1/fc6/kernel") == (1, 1)
@@ -75,10 +76,10 @@ def test_impossible_switches():
             make()
 
 
-def test_drawn_data_needs_few_regions_and_steps():
+def test_synthetic_data_needs_few_regions_and_steps():
     for name, regions in (("mask_rcnn_r50_fpn_1x", 32), ("faster_rcnn_r50_1x", 16)):
         row = models.recipe(name)
-        small = synthetic(row)
+        small = family_of(row.model).synthetic(row)
         assert small.schedule.steps == 160 and small.model.roi_batch_size == regions
         assert small.model.backbone.norm == "batch" and small.model.backbone.freeze_at == 0
         assert small.data.max_edges == row.data.max_edges == 96 * row.model.mask

@@ -9,7 +9,7 @@ from kdet.models.ssd.priors import SSDPriors
 from kdet.models.yolov3.detections import YOLODetections
 
 ANCHORS = YOLOv3().anchors
-LIMITS = {"score_threshold": 0.1, "pre_nms": 7, "nms_iou": 0.3, "max_detections": 9}
+LIMITS = {"score_threshold": 0.1, "pre_nms_top_n_per_class": 7, "nms_iou": 0.3, "max_detections": 9}
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,12 @@ def test_rates_and_decays(row):
             variable.path.split("/")[-1],
         )
         trunk = variable.path.startswith("conv")
-        assert rule.rate == (0.1 if ssd and kind == "kernel" and trunk else 1), variable.path
-        assert rule.decay == (kind == "kernel" or (ssd and kind == "bias")), variable.path
+        assert rule.lr_multiplier == (0.1 if ssd and kind == "kernel" and trunk else 1), (
+            variable.path
+        )
+        assert rule.weight_decay_multiplier == (kind == "kernel" or (ssd and kind == "bias")), (
+            variable.path
+        )
 
 
 @pytest.mark.parametrize("name", [name for name in ROWS if name.startswith("yolo")])

@@ -9,7 +9,6 @@ from golden import Golden
 from kdet.config import SSD
 from kdet.models.detector import build
 from kdet.models.families import family_of
-from kdet.weights.paddle.names import reference_name
 
 MAPS = ("conv5_5_sep", "conv6_sep", *(f"conv7_{n}_extra2" for n in (1, 2, 3, 4)))
 
@@ -89,7 +88,7 @@ def test_losses_gradients_and_running_statistics(row, detector):
     assert float(total) == pytest.approx(manifest["train"]["losses"]["loss"], rel=1e-4)
     norms = dict(zip(manifest["grad"]["parameters_with_gradient"], numbers["grad/l2norm"]))
     found = {
-        reference_name(v.path): np.linalg.norm(np.array(g, "float64"))
+        family_of(detector.config).reference_name(v.path): np.linalg.norm(np.array(g, "float64"))
         for v, g in zip(network.trainable_variables, gradients)
     }
     assert set(found) == set(norms)
@@ -97,7 +96,10 @@ def test_losses_gradients_and_running_statistics(row, detector):
     errors = [abs(found[n] - norms[n]) / norms[n] for n in norms if norms[n] > 1e-3]
     assert max(errors) < 0.1 and np.median(errors) < 0.02
     assert max(found[n] for n in norms if norms[n] <= 1e-3) < 1e-2
-    keys = {f"train/bn_after/{reference_name(v.path)}": v for v in network.non_trainable_variables}
+    keys = {
+        f"train/bn_after/{family_of(detector.config).reference_name(v.path)}": v
+        for v in network.non_trainable_variables
+    }
     stored = [key for key in keys if key in numbers]
     assert stored
     for key in stored:

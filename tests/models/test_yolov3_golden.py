@@ -11,7 +11,6 @@ from kdet.models.detector import build
 from kdet.models.families import family_of
 from kdet.models.yolov3 import grid
 from kdet.models.yolov3.losses import assign, level_losses
-from kdet.weights.paddle.names import reference_name
 
 STAGES = tuple(f"stage.{n}.{count - 1}.sum" for n, count in enumerate((1, 2, 8, 8, 4)))
 LEVELS = ("P5", "P4", "P3")
@@ -103,14 +102,17 @@ def test_losses_gradients_and_running_statistics(row, detector):
         np.testing.assert_array_equal(truth[level]["owner"], matched)
     norms = dict(zip(manifest["grad"]["parameters_with_gradient"], numbers["grad/l2norm"]))
     found = {
-        reference_name(v.path): np.linalg.norm(np.array(g, "float64"))
+        family_of(config).reference_name(v.path): np.linalg.norm(np.array(g, "float64"))
         for v, g in zip(network.trainable_variables, gradients)
     }
     assert set(found) == set(norms)
     # the original's two versions differ by up to 0.13%
     errors = [abs(found[name] - norms[name]) / norms[name] for name in norms]
     assert max(errors) < 6e-3 and np.median(errors) < 1e-3
-    keys = {f"train/bn_after/{reference_name(v.path)}": v for v in network.non_trainable_variables}
+    keys = {
+        f"train/bn_after/{family_of(config).reference_name(v.path)}": v
+        for v in network.non_trainable_variables
+    }
     stored = [key for key in keys if key in numbers]
     assert stored
     for key in stored:

@@ -37,8 +37,8 @@ def test_masks_are_those_of_coco(jit):
     )
     whole = np.tile(np.float32([0, 0, 29, 29]), (1, 100, 1))
     found = np.array(run(edges[None], parts[None], np.arange(100, dtype="int32")[None], whole))[0]
-    for polygons, mask in zip(objects, found):
-        outlines = [p.astype("float64").ravel().tolist() for p in polygons]
+    for outline, mask in zip(objects, found):
+        outlines = [p.astype("float64").ravel().tolist() for p in outline]
         expected = coco.decode(coco.merge(coco.frPyObjects(outlines, 28, 28)))
         np.testing.assert_array_equal(mask, expected)
 

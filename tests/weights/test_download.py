@@ -173,7 +173,10 @@ def test_a_full_disk(server, home, monkeypatch):
 
 def test_two_processes_at_once_fetch_once(server, home):
     server.files["a.tar"], server.plan = DATA, ["slow 100000"]
-    code = f"from kdet.weights.download import download; print(download('{server.url}/a.tar').stat().st_size)"
+    code = (
+        "from kdet.weights.download import download\n"
+        f"print(download('{server.url}/a.tar').stat().st_size)"
+    )
     jobs = [
         subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True)
         for _ in range(2)

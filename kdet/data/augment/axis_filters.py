@@ -1,10 +1,10 @@
-"""Views of images -> training images: one pass over rows, one over columns, colours on the way.
+"""Views of images -> training images: one pass over rows, one over columns that also mixes colours.
 
-The sums of `kdet.data.augment.resize` as small dense products: neighbouring pixels of the result read
-nearly the same pixels of the image, so each strip of the result is one product. Beside a sparse
-product it takes a fifth of the time, and the product over columns can mix colours for nothing.
-What is copied, and how many operations there are, costs as much as the sums: pixels stay bytes
-until their strip is cut, and Lanczos weights are made where they are used.
+The sums are those of `kdet.data.augment.resize`, computed as small dense products: neighbouring
+pixels of the result read nearly the same pixels of the image, so each strip of the result is one
+product. That takes a fifth of the time of a sparse product, and the product over columns can mix
+colours at no cost. Copies, and the number of operations, cost as much as the sums. So pixels stay
+bytes until their strip is cut, and Lanczos weights are computed where they are used.
 """
 
 from __future__ import annotations

@@ -122,12 +122,12 @@ def _lanczos(pixel, scale, length):
 
 
 def resample(image, rows, columns, round_between=False):
-    """The sum over taps; frame pixels outside of the image count as 0.
+    """The weighted sums; frame pixels outside of the image count as 0.
 
     Args:
         image: (h, w, c), any number type.
-        rows, columns: (Window, index, weight); index and weight as from `resize_weights`, counted from the
-            window's start.
+        rows, columns: (Window, index, weight); index and weight as from `resize_weights`, counted
+            from the window's start.
         round_between: round and clip to 0..255 between the passes, the columns' first, as Pillow
             did when the numbers to meet were made.
     Returns:

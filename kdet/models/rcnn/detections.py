@@ -89,7 +89,7 @@ class RescaleBoxes(ConfiguredLayer):
 class MaskDetections(ConfiguredLayer):
     """Adds "masks" (B, N, M, M) float32, probabilities of each detection's own class.
 
-    Call it like `RegionDetections`; outputs holds "detections" and "masks" (B, N, M, M, K + 1) logits.
+    Call it like `BoxDetections`; outputs holds "detections" and "masks" (B, N, M, M, K + 1) logits.
     """
 
     FLOAT32 = True

@@ -145,3 +145,7 @@ class PerRoI(keras.layers.Layer):
     def from_config(cls, config):
         network = keras.saving.deserialize_keras_object(config.pop("network"))
         return cls(network, **config)
+
+
+# Keras stores the weights of a layer under the name of its class, and older files have this one.
+PerRoI.__name__ = "EachRegion"

@@ -9,7 +9,7 @@ from kdet.models.yolov3 import detections, losses, network
 
 
 def synthetic(recipe):
-    """The recipe for the synthetic data set; DarkNet learns slowest and gets more, smaller steps."""
+    """The recipe for the synthetic data set; DarkNet learns slowest and gets more steps."""
     if isinstance(recipe.model.backbone, DarkNet):
         return synthetic_recipe(
             recipe, side=96, base_lr=0.0001, images=3200, milestones=(2700, 3050)

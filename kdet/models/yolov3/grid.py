@@ -34,7 +34,8 @@ def decode_boxes(outputs, anchors, stride):
         anchors: A (width, height) in pixels.
         stride: pixels between cells; the image is stride * h by stride * w.
     Returns:
-        (B, h * w * A, 4) float32 xyxy fractions of the image, not clipped; order as `split_predictions`.
+        (B, h * w * A, 4) float32 xyxy fractions of the image, not clipped, in the order of
+        `split_predictions`.
     """
     rows, columns = ops.shape(outputs)[1:3]
     cells = [ops.cast(n, "float32") for n in (columns, rows)]

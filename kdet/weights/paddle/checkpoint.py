@@ -2,6 +2,7 @@
 one file, or a pickled dict.
 
 Reading is in two steps: `find` describes all tensors, `arrays` takes memory for those wanted.
+Only pickled tensors are held from the first step on.
 Archives are never unpacked to disk.
 """
 
@@ -20,7 +21,7 @@ import numpy as np
 from kdet.errors import CheckpointError
 from kdet.files import temporary_path
 from kdet.weights.npz import one_line
-from kdet.weights.paddle.pickle import Piece, read_pickle, values_of
+from kdet.weights.paddle.pickle import read_pickle
 from kdet.weights.paddle.tar import MOST_FILES, members, open_packed
 from kdet.weights.paddle.tensor import Header, read_header, read_values, write_tensor
 
@@ -37,14 +38,14 @@ class Part:
         path: the file that holds it, maybe among others.
         offset: of its values in that file (unpacked, where it is compressed).
         header: type and shape.
-        values: of a pickled tensor, see `pickled.read_pickle`.
+        values: of a pickled tensor. Text stands for its bytes in Latin-1.
     """
 
     name: str
     path: Path
     offset: int
     header: Header
-    values: bytes | str | Piece | None = None
+    values: bytes | str | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -53,7 +54,7 @@ class Part:
 
 
 def find(path, names: Iterable[Iterable[str]] = ()) -> dict[str, Part]:
-    """Describes the tensors of a checkpoint without reading their values.
+    """Describes the tensors of a checkpoint. Only those of `.pdparams` are read at once.
 
     Args:
         path: a folder with one file per variable (or with one such folder and nothing else), a
@@ -115,7 +116,7 @@ def arrays(parts: Iterable[Part]) -> Iterator[tuple[str, np.ndarray]]:
             where = f"{part.path}: {one_line(part.name)}"
             try:
                 if part.values is not None:
-                    array = values_of(part.path, part.header, part.values)
+                    array = _unpickled(part)
                 else:
                     if opened != part.path:
                         if stream:
@@ -220,6 +221,12 @@ def _whole(stream, size, where):
     if extra:
         raise CheckpointError(f"{where}: {extra} bytes too many for its shape {header.shape}")
     return header
+
+
+def _unpickled(part):
+    values = part.values
+    values = values.encode("latin1") if isinstance(values, str) else values
+    return np.frombuffer(values, part.header.dtype).reshape(part.header.shape)
 
 
 def _line(error):

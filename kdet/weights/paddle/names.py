@@ -5,8 +5,8 @@ import re
 import numpy as np
 
 # A variable's path -> the beginning of the reference's name; first match wins. These are the rules
-# of backbones and pyramids. Layers of the backbones keep the reference's own names, so only suffixes
-# and norms differ. Families have rules of their own (`kdet.models.family.Family`).
+# of backbones and pyramids. Layers of the backbones keep the reference's own names, so that only
+# suffixes and norms differ. Families have rules of their own (`kdet.models.family.Family`).
 COMMON_RULES = (
     (r"^fpn/lateral_5/", "fpn_inner_res5_sum_"),
     (r"^fpn/lateral_(\d)/", r"fpn_inner_res\1_sum_lateral_"),

@@ -21,7 +21,7 @@ def members(path):
     Yields:
         (name without folder, offset of its first byte in the unpacked archive, size in bytes).
     Raises:
-        CheckpointError: a member that is a link, a device, sparse, outside of the folder, twice there.
+        CheckpointError: a member is a link, a device, sparse, outside of the folder, or repeated.
         OSError, EOFError, ValueError, RecursionError, zlib.error, tarfile.TarError: damaged.
     """
     names, folders, path = set(), set(), Path(path)

@@ -97,7 +97,7 @@ def read_header(stream, available: int, where: str) -> Header:
 
 
 def read_values(stream, header: Header, where: str) -> np.ndarray:
-    """The values behind a header, as a new array. Raises CheckpointError where the file ends early."""
+    """The values behind a header, as a new array. Raises CheckpointError if the file ends early."""
     data = np.empty(header.nbytes, np.uint8)
     view, done = memoryview(data), 0
     while done < header.nbytes:
