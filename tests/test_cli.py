@@ -9,6 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from kdet import cli, models
+from kdet.cli.detect import picture_names
 from kdet.weights import paddle
 
 ROW = "ssd_mobilenet_v1_voc"
@@ -70,9 +71,9 @@ def test_a_row_is_exported(weights, photo, tmp_path):
     [
         (["detect", "ssd_mobilenet_voc", "A"], "did you mean 'ssd_mobilenet_v1_voc'"),
         (["detect", "some/where", "A"], "some/where: no such checkpoint"),
-        (["detect", "A", "A"], "no kdet checkpoint; of Paddle's, say the row"),
+        (["detect", "A", "A"], "not a checkpoint of kdet; for one of Paddle, give the row's name"),
         (["detect", ROW, "A", "--weights=B"], "there is no file 'B'"),
-        (["detect", ".", "A", "--weights=A"], "has weights of its own"),
+        (["detect", ".", "A", "--weights=A"], "is a checkpoint; "),
         (["detect", ROW, "B"], "B: no such image"),
         (["export", "nothing", "B"], "the zoo has no row 'nothing'"),
         (["evaluate", "nothing"], "nothing: "),
@@ -87,18 +88,25 @@ def test_what_is_wrong_is_one_line(arguments, said, tmp_path, monkeypatch, capsy
     assert error.startswith(f"kdet {arguments[0]}: ") and said in error and error.count("\n") == 1
 
 
+def test_without_arguments_the_help_is_an_error(capsys):
+    assert cli.main([]) == 2
+    assert capsys.readouterr().out.startswith("usage: kdet COMMAND")
+
+
 def test_no_picture_goes_over_another(tmp_path):
     images = [tmp_path / name for name in ("a.jpg", "a.png", "a_2.png", "b/a.jpg", "c.jpg")]
-    names = cli.picture_names(images, tmp_path)
+    names = picture_names(images, tmp_path)
     assert [p.name for p in names] == ["a_3.png", "a_4.png", "a_2_2.png", "a_5.png", "c.png"]
     assert len({*names, *images}) == 10
-    assert [p.name for p in cli.picture_names(images[:1], tmp_path / "out")] == ["a.png"]
+    assert [p.name for p in picture_names(images[:1], tmp_path / "out")] == ["a.png"]
 
 
 @pytest.mark.parametrize("command", ["", "detect", "evaluate", "export", "zoo"])
 def test_help(command, capsys):
-    with pytest.raises(SystemExit) as end:
-        cli.main([*filter(None, [command]), "--help"])
+    try:
+        code = cli.main([*filter(None, [command]), "--help"])
+    except SystemExit as end:
+        code = end.code
     said = capsys.readouterr().out
-    assert end.value.code == 0 and said.startswith(f"usage: kdet {command}".rstrip())
+    assert code == 0 and said.startswith(f"usage: kdet {command}".rstrip())
     assert "MODEL" in said or command in ("", "zoo")

@@ -12,7 +12,7 @@ from PIL import Image
 from kdet import cli, models
 from kdet.config import R50, Data, LabelMap, RetinaNet
 from kdet.config.text import to_dict
-from kdet.errors import DataError
+from kdet.errors import ConfigError, DataError
 from kdet.models.loading import recipe
 from kdet.serving.saved_model import export
 from kdet.weights.npz import write_npz
@@ -140,21 +140,19 @@ def test_saved_model_equals_the_detector_without_kdet(detector, pictures, tmp_pa
 
 def test_export_does_not_overwrite_other_things(detector, tmp_path):
     (tmp_path / "precious.txt").touch()
-    with pytest.raises(FileExistsError, match="not a SavedModel"):
+    with pytest.raises(ConfigError, match="not a SavedModel"):
         export(detector, tmp_path)
     assert (tmp_path / "precious.txt").exists()
 
 
 def test_mixed_precision_is_exported_in_float32(tmp_path):
-    from kdet.serving.saved_model import in_float32
-
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         mixed = models.build(RetinaNet(R50, num_classes=3), labels=LABELS)
     finally:
         keras.config.set_dtype_policy("float32")
-    twin = in_float32(mixed)
-    assert twin is not mixed and in_float32(twin) is twin
+    twin = mixed.in_float32()
+    assert twin is not mixed and twin.in_float32() is twin
     for ours, theirs in zip(mixed.network.variables, twin.network.variables):
         np.testing.assert_array_equal(ours, theirs)
 

@@ -8,6 +8,7 @@ from kdet import config as configs
 from kdet.errors import ConfigError
 from kdet.models.families import family_of
 from kdet.models.family import network_inputs
+from kdet.ops import tf_kernels
 
 INPUTS = ("image", "resized_size", "original_size")
 
@@ -46,7 +47,7 @@ class Detector:
         if missing:
             raise ValueError(f"inputs need {', '.join(INPUTS)}; missing {', '.join(missing)}")
         if self._compiled is None:
-            self._compiled = compiled(self.model)
+            self._compiled = tf_kernels.compiled(self.model)
         return self._compiled({name: inputs[name] for name in INPUTS})
 
     def outputs(self, inputs):
@@ -169,35 +170,3 @@ def build(config, data=None, labels=None) -> Detector:
     outputs = network(network_inputs(network, inputs))
     detections = family.detections(config)(outputs, *inputs.values())
     return Detector(network, keras.Model(inputs, detections, name="detector"), config, data, labels)
-
-
-def compiled(model):
-    """`model` as a compiled function of one nested input.
-
-    On TensorFlow the graph keeps unknown batch and image sizes, so a new size costs no new trace;
-    on JAX every size is compiled once.
-    """
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        signature = {
-            tensor.name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, tensor.name)
-            for tensor in model.inputs
-        }
-        return tf.function(lambda inputs: model(inputs, training=False), [signature])
-    if keras.backend.backend() == "jax":
-        import jax
-
-        call = jax.jit(
-            lambda trainable, fixed, inputs: model.stateless_call(
-                trainable, fixed, inputs, training=False
-            )[0]
-        )
-
-        def run(inputs):
-            trainable = [v.value for v in model.trainable_variables]
-            fixed = [v.value for v in model.non_trainable_variables]
-            return call(trainable, fixed, inputs)
-
-        return run
-    raise RuntimeError(f"kdet runs on tensorflow or jax; got {keras.backend.backend()!r}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kdet.config import ModelConfig, Recipe
+from kdet.weights import addresses
 from kdet.weights.paddle import names
 
 
@@ -77,6 +78,14 @@ class Family:
             if re.search(pattern, path):
                 return axis
         return None
+
+    def start_url(self, config) -> str:
+        """URL of the published weights that training starts from.
+
+        Raises ConfigError if none were published for the backbone.
+        """
+        own = self.start_weights(config)
+        return addresses.starting_weights(own) if own else addresses.backbone(config.backbone)
 
     def reference_name(self, path: str) -> str:
         """The name of the variable at `path` in the reference's checkpoints."""

@@ -1,4 +1,7 @@
-"""Kernels that one backend alone has, where they pay; callers have a way without them."""
+"""The one file that knows the backends: compiled calls, and kernels that only TensorFlow has.
+
+Callers of the kernels have another way where a kernel is missing.
+"""
 
 import contextlib
 import contextvars
@@ -179,3 +182,35 @@ def _with_exact_moments(inputs, gamma, beta, epsilon):
         )
 
     return normalised(inputs, gamma, beta)
+
+
+def compiled(model):
+    """`model` as a compiled function of one nested input.
+
+    On TensorFlow the graph keeps unknown batch and image sizes, so a new size costs no new trace;
+    on JAX every size is compiled once.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        signature = {
+            tensor.name: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, tensor.name)
+            for tensor in model.inputs
+        }
+        return tf.function(lambda inputs: model(inputs, training=False), [signature])
+    if keras.backend.backend() == "jax":
+        import jax
+
+        call = jax.jit(
+            lambda trainable, fixed, inputs: model.stateless_call(
+                trainable, fixed, inputs, training=False
+            )[0]
+        )
+
+        def run(inputs):
+            trainable = [v.value for v in model.trainable_variables]
+            fixed = [v.value for v in model.non_trainable_variables]
+            return call(trainable, fixed, inputs)
+
+        return run
+    raise RuntimeError(f"kdet runs on tensorflow or jax; got {keras.backend.backend()!r}")

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from kdet.data.batches import prepare
 from kdet.data.decode import decode_image
+from kdet.errors import ConfigError
 from kdet.files import temporary_path
 from kdet.ops import tf_kernels
 
@@ -33,11 +34,14 @@ def export(detector, folder) -> Path:
     Returns:
         The folder.
     Raises:
-        FileExistsError: the folder holds something else.
+        ConfigError: `folder` is a file, or a folder that holds something else.
     """
     folder = Path(folder)
     if folder.exists() and not (folder / "saved_model.pb").is_file():
-        raise FileExistsError(f"{folder}: exists and is not a SavedModel; not overwritten")
+        raise ConfigError(
+            f"{folder}: expected a new folder or an earlier SavedModel; "
+            f"this {'folder' if folder.is_dir() else 'file'} is not a SavedModel and stays as it is"
+        )
     with temporary_path(folder) as temporary:
         temporary.mkdir(parents=True)
         module = Service(detector.in_float32(), temporary)

@@ -19,7 +19,7 @@ from kdet.errors import CheckpointError, ConfigError, DownloadError
 from kdet.models.families import family_of
 from kdet.models.loading import checkpoint_of, read_weights
 from kdet.weights import paddle
-from kdet.weights.addresses import backbone, released, starting_weights
+from kdet.weights.addresses import released
 from kdet.weights.assign import LoadReport, load_partial
 from kdet.weights.download import download
 from kdet.weights.match_classes import by_path, load_named
@@ -122,11 +122,7 @@ def start_from(paths: str, recipe: Recipe, network, labels: LabelMap) -> LoadRep
 
 def _published(which, recipe, family):
     """The path of published weights, downloaded if need be."""
-    own = family.start_weights(recipe.model)
-    if which == "released":
-        url = released(recipe.name)
-    else:
-        url = starting_weights(own) if own else backbone(recipe.model.backbone)
+    url = released(recipe.name) if which == "released" else family.start_url(recipe.model)
     try:
         return str(download(url, check=paddle.find))
     except DownloadError as error:

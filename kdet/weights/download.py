@@ -96,7 +96,7 @@ def _alone(folder, name, path):
     """The lock; a file that is there already can be had from a folder that nobody may write to."""
     if path.exists() and not os.access(folder, os.W_OK):
         return contextlib.nullcontext()
-    return file_lock(folder / f"{name}.lock", f"another process fetches {name}; waiting")
+    return file_lock(folder / f"{name}.lock", f"another process downloads {name}; waiting")
 
 
 def _accept(path, record, check, url):
@@ -107,9 +107,9 @@ def _accept(path, record, check, url):
             wanted = read_json(record)
             for key, value in content.items():
                 if wanted.get(key) != value:
-                    then = "" if new else f"delete it to fetch it again from {url}, or "
+                    then = "" if new else f"delete it to download it again from {url}, or "
                     raise DownloadError(
-                        f"{path}: {key} is {value}, but was {wanted.get(key)} when first fetched;"
+                        f"{path}: {key} is {value}, but was {wanted.get(key)} when first downloaded;"
                         f" {then}delete {record.name} beside it if the change is meant"
                     )
             return
@@ -155,7 +155,7 @@ def _download(url, part, path, timeout, pause):
 
 def _by_hand(url, reason, path):
     return (
-        f"cannot fetch {url}: {reason}; put the file there by hand as {path}, "
+        f"cannot download {url}: {reason}; put the file there by hand as {path}, "
         "or name a mirror in KDET_MIRROR"
     )
 

@@ -6,7 +6,7 @@ import math
 
 from kdet.config import Recipe
 from kdet.models.families import family_of
-from kdet.weights.addresses import LICENCE, backbone, released, starting_weights
+from kdet.weights.addresses import LICENCE, released
 from kdet.zoo.sizes import SIZES
 
 # what other tables say about a row
@@ -65,7 +65,7 @@ def card(recipe: Recipe) -> str:
         "parameters": f"{parameters / 1e6:.2f} M in {tensors} tensors, {megabytes}",
         "GFLOPs": f"{gflops:.1f} at {size}",
         "weights": f"{released(name)}, published with {LICENCE}",
-        "starts from": _start(model),
+        "starts from": family_of(model).start_url(model),
         "evaluate": f"`{command(recipe)}`: {', '.join(printed(recipe))}",
         "detect": f"`kdet detect {name} image.jpg`",
         "train": f"`kdet train {name} --data records`",
@@ -91,11 +91,6 @@ def table() -> str:
         for name in models.names()
     ]
     return "\n".join(lines)
-
-
-def _start(model):
-    own = family_of(model).start_weights(model)
-    return starting_weights(own) if own else backbone(model.backbone)
 
 
 def sides(recipe: Recipe) -> list[int]:

@@ -194,7 +194,7 @@ def test_hard_images_survive(row, tmp_path, write_folder, make_record):
 
 def test_configuration():
     assert from_dict(to_dict(yolo_data())) == yolo_data() and from_dict(to_dict(ssd_data()))
-    assert yolo_data().sides() == tuple(range(320, 609, 32))
-    assert yolo_data(short_side=128).sides() == (128,) and ssd_data().sides() == (300,)
+    assert yolo_data().train_sides() == tuple(range(320, 609, 32))
+    assert yolo_data(short_side=128).train_sides() == (128,) and ssd_data().train_sides() == (300,)
     with pytest.raises(ConfigError, match="stretch"):
         Data(augment=ssd_augment())

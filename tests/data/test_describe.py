@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from kdet.data.convert.coco import convert_coco
-from kdet.data.convert.describe import contact_sheet, describe
+from kdet.data.convert.describe import describe, sample_sheet
 from kdet.data.records import Records
 from kdet.errors import DataError
 
@@ -32,10 +32,10 @@ def test_lines(out):
 def test_contact_sheet_shows_every_image_with_boxes(out, tmp_path):
     describe(out, tmp_path / "sheet.png")
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
-    assert sheet.shape[1] == 3 * 408 + 8 and sheet.dtype == np.uint8
+    assert sheet.shape[1] == 3 * 492 + 12 and sheet.dtype == np.uint8
     columns = np.flatnonzero((sheet != 255).any((0, 2)))
-    assert columns[0] < 30 and columns[-1] > 2 * 408
-    assert contact_sheet(Records.open(out), 1).size[0] == 3 * 408 + 8
+    assert columns[0] < 30 and columns[-1] > 2 * 492
+    assert sample_sheet(Records.open(out), 1).size[0] == 492 + 12
 
 
 def test_data_set_without_objects(tmp_path):

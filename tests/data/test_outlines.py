@@ -22,7 +22,7 @@ SIZE = 40
 @tf.function(reduce_retracing=True)
 def _drawn(edges, parts):
     region = np.float32([[[0, 0, SIZE + 1, SIZE + 1]]])
-    return drawing.rasterise(edges, parts, np.zeros((1, 1), np.int32), region, SIZE)
+    return drawing.rasterize(edges, parts, np.zeros((1, 1), np.int32), region, SIZE)
 
 
 def drawn(edges, parts):

@@ -32,7 +32,7 @@ def test_more_images_begin_with_the_same_ones(tmp_path):
 def test_everything_is_there(tmp_path):
     summary = make_synthetic(tmp_path / "a", 120, 0)
     assert summary["labels"]["names"] == list(SHAPES) and summary["records"] == 120
-    assert summary["source"]["kind"] == "drawn"
+    assert summary["source"]["kind"] == "synthetic"
     assert min(summary["counts"]["per_label"]) > 20 and summary["counts"]["empty_images"] > 2
     assert json.loads((tmp_path / "a/report.json").read_text())["problems"] == []
     records = Records.open(tmp_path / "a")

@@ -34,7 +34,7 @@ SIZES = [(30, 40), (40, 30), (64, 100), (100, 64), (21, 90), (17, 17), (1, 300),
 def test_resize_samples_by_scale_and_pads_with_zeros(size):
     image = np.random.default_rng(0).normal(size=(*size, 3)).astype(np.float32)
     scale, height, width = resized_shape(*size, DATA)
-    out = transforms.resize(DATA, tf.constant([48, 64]))({"image": tf.constant(image)})
+    out = transforms.resize_image(DATA, tf.constant([48, 64]))({"image": tf.constant(image)})
     expected = np.zeros((48, 64, 3))
     expected[:height, :width] = bilinear(image, scale, height, width)
     np.testing.assert_allclose(out["image"], expected, atol=1e-5)
@@ -63,7 +63,7 @@ def test_resize_keeps_the_last_row_where_the_size_rounds_up_from_a_half():
 def test_a_canvas_too_small_is_an_error_not_a_crop():
     image = tf.ones((30, 40, 3))
     with pytest.raises(tf.errors.InvalidArgumentError):
-        transforms.resize(DATA, tf.constant([32, 40]))({"image": image})
+        transforms.resize_image(DATA, tf.constant([32, 40]))({"image": image})
 
 
 def test_normalise():

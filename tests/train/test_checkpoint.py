@@ -116,40 +116,6 @@ def test_files_that_do_not_fit(stored):
         np.testing.assert_array_equal(value, before[name], err_msg=name)
 
 
-def test_initialise_takes_all_weights_and_nothing_else(stored):
-    path, made = stored
-    changed(path, {"labels": {"names": ["a", "b"]}})
-    fresh = fake_family.network("batch", seed=9)
-    assert checkpoint.initialise(path, fresh, LABELS) == []
-    for variable, source in zip(fresh.variables, made.network.variables):
-        np.testing.assert_array_equal(variable.numpy(), source.numpy())
-
-
-def with_classes(count):
-    image = keras.Input((None, None, 3))
-    x = keras.layers.Conv2D(4, 1, name="body")(image)
-    return keras.Model(image, keras.layers.Conv2D(9 * (count + 1), 1, name="class")(x))
-
-
-def test_another_number_of_classes_makes_only_class_layers_fresh(tmp_path):
-    old, path = with_classes(5), tmp_path / "old.npz"
-    arrays = {f"weights/{v.path}": v.numpy() + 1 for v in old.variables}
-    write_npz(path, arrays, {"version": 1, "labels": {"names": list("abcde")}})
-    fresh = with_classes(2)
-    kept = fresh.get_layer("class").bias.numpy()
-    assert checkpoint.initialise(path, fresh, LABELS) == ["class/kernel", "class/bias"]
-    np.testing.assert_array_equal(fresh.get_layer("class").bias.numpy(), kept)
-    np.testing.assert_array_equal(
-        fresh.get_layer("body").kernel.numpy(), arrays["weights/body/kernel"]
-    )
-    # 54 -> 45 channels is no multiple of the five classes lost; equal numbers allow no change.
-    refused(lambda: checkpoint.initialise(path, with_classes(4), LabelMap((), ())), "wrong shape")
-    five = LabelMap(tuple("abcde"), tuple(range(5)))
-    refused(lambda: checkpoint.initialise(path, with_classes(4), five), "wrong shape: class/kernel")
-    write_npz(path, arrays, {"version": 1})
-    refused(lambda: checkpoint.initialise(path, fresh, LABELS), "label map is missing")
-
-
 def test_variables_that_share_a_path_are_refused():
     image = keras.Input((None, None, 3))
     inner = keras.Model(image, keras.layers.Conv2D(3, 1, name="a")(image), name="inner")

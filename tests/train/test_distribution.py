@@ -79,7 +79,9 @@ def test_nan_on_the_second_replica_stops_all_and_changes_nothing(runs, where, sa
     report = runs[0][where]
     assert len(report["seen"]) == 3
     assert report["untouched"]
-    assert report["error"].startswith(f"NotFinite: step 3: {said}; image ids 300, 301, 302, 303;")
+    assert report["error"].startswith(
+        f"NotFiniteError: step 3: {said}; image ids 300, 301, 302, 303;"
+    )
     for name, value in values(runs, where, 0).items():
         assert np.isfinite(value).all(), name
         np.testing.assert_array_equal(value, values(runs, where, 1)[name])

@@ -72,13 +72,13 @@ def test_equals_a_numpy_loop_with_rules():
 )
 def test_first_matching_rule_wins(path, rate, decay):
     assert (
-        param_group(path, DETECTRON_GROUPS).rate,
-        param_group(path, DETECTRON_GROUPS).decay,
+        param_group(path, DETECTRON_GROUPS).lr_multiplier,
+        param_group(path, DETECTRON_GROUPS).weight_decay_multiplier,
     ) == (
         rate,
         decay,
     )
-    assert param_group(path, (ParamGroup(".", 7.0), *DETECTRON_GROUPS)).rate == 7.0
+    assert param_group(path, (ParamGroup(".", 7.0), *DETECTRON_GROUPS)).lr_multiplier == 7.0
 
 
 def test_rmsprop_two_steps_by_hand():

@@ -45,7 +45,7 @@ def test_no_warmup_and_no_decay():
 
 def test_explicit_factors_replace_gamma():
     schedule = Schedule(
-        100, (40, 80), base_lr=0.2, base_batch=16, warmup_images=0, factors=(0.5, 0.05)
+        100, (40, 80), base_lr=0.2, base_batch=16, warmup_images=0, milestone_factors=(0.5, 0.05)
     )
     rates = [learning_rate(schedule, i) for i in (0, 39, 40, 79, 80, 99)]
     assert rates == pytest.approx([0.2, 0.2, 0.1, 0.1, 0.01, 0.01])
@@ -53,5 +53,5 @@ def test_explicit_factors_replace_gamma():
 
 
 def test_factors_must_be_one_per_entry_of_decay():
-    with pytest.raises(ConfigError, match=r"one per entry of decay \(2\), got 1"):
-        Schedule(100, (40, 80), base_lr=0.2, factors=(0.5,))
+    with pytest.raises(ConfigError, match=r"one number per milestone \(2\); got 1"):
+        Schedule(100, (40, 80), base_lr=0.2, milestone_factors=(0.5,))

@@ -96,7 +96,7 @@ def test_the_recorded_size_and_hash_hold(server, home):
     path.write_bytes(DATA[:-1])
     refused(server, str(path), "size is 1048575, but was 1048576", "delete it to download it again")
     path.write_bytes(DATA[:-1] + b"x")
-    refused(server, "sha256 is", "when first fetched", "delete a.tar.json beside it if")
+    refused(server, "sha256 is", "when first downloaded", "delete a.tar.json beside it if")
     path.unlink()
     assert get(server).read_bytes() == DATA
     path.unlink()

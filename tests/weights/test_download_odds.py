@@ -27,26 +27,26 @@ def test_an_argument_comes_before_the_variable_and_folders_will_do(
 def test_where_nothing_can_be_kept(server, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("KDET_HOME", str(tmp_path / "file"))
-    refused(server, "cannot keep a.tar there", "set KDET_HOME elsewhere")
+    refused(server, "cannot keep a.tar there", "set KDET_HOME to another folder")
     monkeypatch.delenv("KDET_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert module.home() == tmp_path / ".cache" / "kdet"
+    assert module.cache_dir() == tmp_path / ".cache" / "kdet"
     monkeypatch.setenv("KDET_HOME", "~/there")
-    assert module.home() == tmp_path / "there"
+    assert module.cache_dir() == tmp_path / "there"
 
     def homeless(path):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(module.Path, "expanduser", homeless)
     with pytest.raises(DownloadError, match="no home folder .*; set KDET_HOME"):
-        module.home()
+        module.cache_dir()
 
 
 def test_a_cache_that_nobody_may_write_to(server, home, monkeypatch):
     path = get(server)
     monkeypatch.setattr(module.os, "access", lambda *_: False)
-    monkeypatch.setattr(module, "held", None)
-    monkeypatch.setattr(module, "_write_json", None)
+    monkeypatch.setattr(module, "file_lock", None)
+    monkeypatch.setattr(module, "write_json", None)
     assert get(server) == path
     (home / "a.tar.json").unlink()
     assert get(server) == path and len(server.seen) == 1

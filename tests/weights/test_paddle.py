@@ -131,3 +131,26 @@ def test_one_text_for_many_tensors(tmp_path):
         (tmp_path / "x").write_bytes(pickle.dumps(stored, protocol))
         with pytest.raises(CheckpointError, match="its tensors share their values"):
             paddle.read(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"}}b",  # a state for a dict
+        b"cnumpy\ndtype\n]R",  # a call with a list
+        b"cnumpy\ndtype\n)R)R",  # a call of a call
+        b"}}R",
+        b"cos\nsystem\n",
+        b"\x82\x01",  # an extension
+        b"K\x01Q",  # a persistent object
+        b"}2",
+    ],
+)
+def test_oddities_beside_good_arrays(tmp_path, odd):
+    good = pickle.dumps(ARRAYS, 2)
+    path = tmp_path / "a.pdparams"
+    path.write_bytes(good[:2] + b"K\x01" + good[2:])
+    same(paddle.read(path))
+    path.write_bytes(good[:2] + odd + good[2:])
+    with pytest.raises(CheckpointError, match="refused"):
+        paddle.read(path)

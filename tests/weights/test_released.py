@@ -13,6 +13,7 @@ from kdet import models
 from kdet.config import LabelMap
 from kdet.errors import CheckpointError, DownloadError
 from kdet.models import loading as zoo
+from kdet.models.families import family_of
 from kdet.train import checkpoint
 from kdet.weights import addresses as sources
 from kdet.weights import paddle
@@ -58,7 +59,7 @@ def test_by_name(there, home, monkeypatch):
     assert models.load(kept).labels == detector.labels
 
     with monkeypatch.context() as patch:  # the second time, the converted form is read
-        patch.setattr(zoo, "fill", None)
+        patch.setattr(zoo, "load_strict", None)
         again = models.load(ROW)
     for one, other in zip(detector.network.variables, again.network.variables):
         np.testing.assert_array_equal(one, other)
@@ -91,7 +92,7 @@ def test_without_room_for_the_converted_form(there, home, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(zoo, "write_archive", full)
+    monkeypatch.setattr(zoo, "write_npz", full)
     assert models.load(ROW).labels.names[0] == "aeroplane"
     assert not list((home.parent / "converted").iterdir())
 
@@ -194,7 +195,10 @@ def test_frozen_norms_are_folded_at_the_start(tmp_path):
 def test_addresses():
     for name in models.names():
         assert sources.released(name).endswith(f"/object_detection/{name}.tar")
-    starts = {n: sources.backbone(models.recipe(n).model).split("/")[-1] for n in models.names()}
+    starts = {}
+    for name in models.names():
+        model = models.recipe(name).model
+        starts[name] = family_of(model).start_url(model).split("/")[-1]
     assert starts["mask_rcnn_se154_vd_fpn_s1x"] == "SENet154_vd_pretrained.tar"
     assert starts["faster_rcnn_r50_1x"] == "ResNet50_cos_pretrained.tar"
     assert starts["faster_rcnn_r50_vd_1x"] == "ResNet50_vd_pretrained.tar"
