@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 TEST = [
-    *("pytest>=8", "pytest-xdist>=3.5", "ruff>=0.8", "setuptools", "wheel"),
+    *("pytest>=8", "pytest-xdist>=3.5", "ruff>=0.8", "setuptools>=68", "wheel"),
     *("jax>=0.4.38", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"),
 ]
 
@@ -18,6 +18,7 @@ setup(
     license="Apache-2.0",
     packages=[*find_packages(include=["kdet", "kdet.*"]), "kdet.recipes"],
     package_dir={"kdet.recipes": "recipes"},
+    package_data={"kdet": ["draw/fonts/*", "zoo/*.json"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "tensorflow>=2.18",
@@ -38,6 +39,7 @@ setup(
     classifiers=[
         "Intended Audience :: Science/Research",
         "Programming Language :: Python :: 3",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 14)),
         "Topic :: Scientific/Engineering :: Image Recognition",
     ],
 )

@@ -1,12 +1,16 @@
 """Drawing: where the ink goes, that colours are stable, and that everything stays inside."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from kdet.draw.boxes import ENLARGED, SMALL, draw_boxes
+from kdet.draw import font_search, text
+from kdet.draw.boxes import ENLARGED, LONGEST, SMALL, draw_boxes
 from kdet.draw.colours import colour
 from kdet.draw.sheets import contact_sheet, side_by_side
+from kdet.draw.text import Writer, clean
 
 
 def grey(height=300, width=400):
@@ -114,6 +118,8 @@ def test_nothing_and_degenerate_boxes():
     outside = draw_boxes(image, [[500, 1, 600, 2], [-9, -9, -1, -1]], [0, 0], [0.5, 0.5], ["a"])
     assert (np.asarray(outside) == 128).all()
     draw_boxes(image, [[5, 5, 5, 5], [9, 9, 3, 3]], [0, 0], [0.5, float("nan")])
+    turned, right = (draw_boxes(image, [b]) for b in ([219, 136, 60, 280], [60, 136, 219, 280]))
+    assert (np.asarray(turned) == np.asarray(right)).all()
     assert draw_boxes(image[:1, :1], [[0, 0, 1, 1]], [0]).size == (ENLARGED, ENLARGED)
 
 
@@ -144,3 +150,103 @@ def test_sheets():
     assert sheet.shape == (3 * 20 + 4 * 12, 2 * 25 + 3 * 12, 3)
     with pytest.raises(ValueError, match="images and columns"):
         contact_sheet([])
+
+
+@pytest.fixture
+def no_machine_fonts(monkeypatch):
+    """As on a machine without fonts, and nothing said yet."""
+    monkeypatch.setattr(text, "installed", lambda character: None)
+    monkeypatch.setattr(font_search, "_told", set())
+    monkeypatch.delenv("KDET_FONT", raising=False)
+
+
+def families(line):
+    return [font.getname()[0] for _, font in line.runs]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Käse", "Łódź", "Tiếng Việt", "naïve café €", "Ωμέγα", "кот", "їжак", "قطة", "חתול", "კატა"]
+    + ["կատու", "5 µm²", "♀ ✓ →"],
+)
+def test_the_shipped_font_has_these_scripts(name, no_machine_fonts, capsys):
+    """Every letter is drawn, none as the square of missing ones."""
+    line = Writer(20).line(name, "#0")
+    assert line.text == clean(name) and capsys.readouterr().err == ""
+    assert families(line) in (["DejaVu Sans"], ["Aileron"])
+    box = [[100, 80, 300, 220]]
+    drawn = [np.asarray(draw_boxes(grey(), box, [0], names=[n])) for n in (name, name[:-1] + "i")]
+    assert (drawn[0] != drawn[1]).any()
+
+
+@pytest.mark.parametrize("name", ["猫", "ねこ cat", "고양이", "แมว", "बिल्ली", "\ud800"])
+def test_what_no_font_has_becomes_the_number_and_is_said_once(name, no_machine_fonts, capsys):
+    names = ["cat", name, name + "s"]
+    boxes = [[100, 80, 300, 220], [20, 100, 90, 200]]
+    picture = draw_boxes(grey(), boxes, [1, 0], [0.5, 0.6], names)
+    same = draw_boxes(grey(), boxes, [1, 0], [0.5, 0.6], ["cat", "#1", "dog"])
+    assert (np.asarray(picture) == np.asarray(same)).all()
+    draw_boxes(grey(), boxes, [2, 1], None, names)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "KDET_FONT=/path/font.ttf" in said and "U+" in said
+
+
+def test_letters_without_a_font_are_spelled_in_plainer_ones(no_machine_fonts):
+    writer = Writer(20)
+    assert writer.line("ＡＢ ｃ 90%", "#0").text == "AB c 90%"
+    assert writer.line("猫 title").text == "? title"
+    assert writer.line("猫 ", "#3 ").text == "#3"
+
+
+def test_a_text_is_one_line_without_control_characters():
+    assert clean(" a\nb\t\x07c ") == "a b c" and clean("e\u0301\ufe0f\u202e") == "é"
+    for name in ("two\nlines", "\u202eleft", " ", "", "x" * 500):
+        draw_boxes(grey(), [[100, 80, 300, 220]], [0], names=[name])
+    ends = [draw_boxes(grey(), [[9, 80, 300, 220]], [0], [0.5], ["x" * 99 + end]) for end in "ab"]
+    assert (np.asarray(ends[0]) == np.asarray(ends[1])).all() and LONGEST < 99
+
+
+def test_the_lines_of_a_picture_share_a_font(no_machine_fonts):
+    assert families(Writer(20).line("cat")) == ["Aileron"]
+    assert families(Writer(20, ["cat", "Käse"]).line("cat")) == ["DejaVu Sans"]
+    assert families(Writer(20, ["cat", "猫"]).line("cat")) == ["Aileron"]
+
+
+def test_a_font_of_your_own(no_machine_fonts, tmp_path, monkeypatch, capsys):
+    font = tmp_path / "mine.ttf"
+    font.write_bytes(open(font_search.SHIPPED.file, "rb").read())
+    monkeypatch.setenv("KDET_FONT", str(font))
+    assert families(Writer(20).line("cat")) == ["DejaVu Sans"]
+    for bad in (tmp_path / "none.ttf", tmp_path):
+        monkeypatch.setenv("KDET_FONT", str(bad))
+        for _ in range(2):
+            assert families(Writer(20).line("cat")) == ["Aileron"]
+        said = capsys.readouterr().err
+        assert said.startswith(f"kdet: KDET_FONT={bad}: expected a font file")
+        assert said.count("\n") == 1
+
+
+def test_fonts_of_the_machine_are_asked_for_and_checked(tmp_path, monkeypatch):
+    """fontconfig answers with a font even where none has the character."""
+    program = tmp_path / "fc-match"
+    program.write_text(f"#!/bin/sh\nprintf 'none.ttf\\t0\\n{font_search.SHIPPED.file}\\t0\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(font_search, "_well_known", list)
+    installed = font_search.installed.__wrapped__
+    assert installed("ж") == font_search.SHIPPED and installed("猫") is None
+    program.write_text("#!/bin/sh\nexit 1\n")
+    assert installed("ж") is None
+    monkeypatch.setattr(font_search, "_well_known", lambda: [font_search.SHIPPED])
+    assert installed("ж") == font_search.SHIPPED
+
+
+def test_a_line_may_need_two_fonts(monkeypatch):
+    monkeypatch.setattr(text, "SHIPPED", text.PILLOW)
+    monkeypatch.setattr(text, "installed", lambda character: font_search.SHIPPED)
+    monkeypatch.setattr(text, "has", lambda font, c: (c in "cat ") != (font.file != ""))
+    line = Writer(20).line("cat кот")
+    assert [piece for piece, _ in line.runs] == ["cat ", "кот"]
+    picture = Image.new("L", (200, 40))
+    line.draw(picture, 0, 0, 255)
+    assert abs(picture.getbbox()[2] - line.width) < 4 and line.height >= 20

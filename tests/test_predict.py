@@ -14,6 +14,7 @@ from kdet.config import R50, Data, LabelMap, RetinaNet
 from kdet.config.text import to_dict
 from kdet.errors import ConfigError, DataError
 from kdet.models.loading import recipe
+from kdet.predict import listed, load_image
 from kdet.serving.saved_model import export
 from kdet.weights.npz import write_npz
 
@@ -86,6 +87,61 @@ def test_what_is_no_image_is_an_error(detector, tmp_path):
         with pytest.raises(DataError) as error:
             detector.detect(thing)
         assert said in str(error.value)
+
+
+def test_arrays_of_one_channel_are_grey(detector, pictures):
+    photo = pictures[0]
+    grey = photo[..., :1]
+    for image in (grey, grey[..., 0], np.ma.array(grey), grey.copy(order="F")):
+        np.testing.assert_array_equal(load_image(image), np.repeat(grey, 3, 2))
+    assert load_image(np.dstack([photo, grey])).shape == photo.shape
+    found = detector.predict([grey, photo])
+    assert found["boxes"].shape == (2, 100, 4)
+    assert len(detector.detect([grey, photo])) == 2
+
+
+@pytest.mark.parametrize(
+    "image, said",
+    [
+        (np.full((4, 5, 3), np.nan), "uint8; got (4, 5, 3) float64; scale the values"),
+        (np.zeros((4, 5), bool), "got (4, 5) bool; scale the values"),
+        (np.zeros((3, 40, 50), np.uint8), "got (3, 40, 50) uint8; the channels go last"),
+        (np.zeros((1, 40, 50), np.uint8), "got (1, 40, 50) uint8; the channels go last"),
+        (np.zeros((2, 4, 5, 3), np.uint8), "give several images as a list"),
+        (np.zeros((40, 50, 7), np.uint8), "got (40, 50, 7) uint8"),
+        (np.zeros((), np.uint8), "got () uint8"),
+        (None, "got NoneType"),
+        (b"bytes", "got bytes"),
+        ([[1], [1, 2]], "got list"),
+        ({}, "got dict"),
+        (Image.new("RGB", (0, 5)), "expected an image with pixels"),
+    ],
+)
+def test_what_is_no_image_is_said_with_its_number(detector, pictures, image, said):
+    with pytest.raises(DataError) as error:
+        detector.detect([pictures[0], image])
+    assert str(error.value).startswith("image 1: ") and said in str(error.value)
+
+
+def test_empty_lists_and_numbers_beyond_the_first_batch(detector, pictures):
+    photo = pictures[0]
+    for empty in ([], ()):
+        with pytest.raises(DataError, match="at least one image"):
+            detector.detect(empty)
+    for empty in ([], np.zeros((0, 4, 5, 3), np.uint8)):
+        with pytest.raises(DataError, match="at least one image, got none"):
+            detector.predict(empty)
+    with pytest.raises(DataError, match=r"image 9: expected \(H, W, 3\) or \(H, W, 1\) uint8"):
+        detector.predict([photo] * 9 + [photo[..., 0]])
+
+
+def test_lists_may_hold_folders(pictures, tmp_path):
+    for name in ("one/b.jpg", "one/a.jpg", "two/c.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(pictures[0]).save(tmp_path / name)
+    found = listed([tmp_path / "one", pictures[1], str(tmp_path / "two")])
+    assert [p.name for p in (*found[:2], found[3])] == ["a.jpg", "b.jpg", "c.jpg"]
+    assert found[2] is pictures[1]
 
 
 def same_but_for_ties(found, expected):

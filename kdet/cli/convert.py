@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 DESCRIPTION = """Converts annotations and images to TFRecord shards. Every image is decoded
-once, and every box is checked. What is wrong is left out and listed in OUT/report.json. A stopped
-conversion continues when the same command is given again."""
+once, and every box is checked. What is wrong is left out and listed in OUT/report.json. What was
+repaired or is worth knowing is counted there. A data set without an object to train on is an error.
+A stopped conversion continues when the same command is given again."""
 
 
 def add_arguments(parser):
@@ -15,13 +16,16 @@ def add_arguments(parser):
     coco.add_argument("--images", metavar="DIR", help="folder of the images")
     voc = parser.add_argument_group("voc")
     voc.add_argument("--devkit", metavar="DIR", help="folder with JPEGImages/ and Annotations/")
-    voc.add_argument("--list", metavar="TXT", help="image names or 'image xml' pairs, one per line")
+    voc.add_argument("--list", metavar="TXT", help="image paths or 'image xml' pairs, one per line")
     voc.add_argument("--labels", metavar="TXT", help="class names, one per line; default: found")
     both = parser.add_argument_group("both")
     both.add_argument("--out", metavar="DIR", required=True, help="folder of the shards")
     both.add_argument("--shards", type=int, help="number of shard files; default: 64 MiB each")
     both.add_argument("--workers", type=int, help="processes; default: one per CPU")
     both.add_argument("--strict", action="store_true", help="fail if anything would be left out")
+    both.add_argument(
+        "--allow-empty", action="store_true", help="also write a data set without annotations"
+    )
 
 
 def run(flags):
@@ -35,7 +39,8 @@ def run(flags):
     missing = [f"--{name}" for name in needed if getattr(flags, name) is None]
     if missing:
         raise ConfigError(f"convert {flags.kind} needs {' and '.join(missing)}")
-    settings = {name: getattr(flags, name) for name in ("shards", "workers", "strict")}
+    names = ("shards", "workers", "strict", "allow_empty")
+    settings = {name: getattr(flags, name) for name in names}
     if flags.kind == "coco":
         convert_coco(flags.annotations, flags.images, flags.out, **settings)
     else:

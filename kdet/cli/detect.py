@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 from kdet.cli import add_model
 
-DESCRIPTION = None
+DESCRIPTION = """Draws what a detector finds on images. An image that cannot be read is skipped and
+listed at the end; the exit code is then 1. A stop with Ctrl+C keeps what is done."""
+_LONGEST = 255  # bytes of a file name on common disks
+_STOPPED = 130  # exit code of a program that Ctrl+C ended
 
 
 def add_arguments(parser):
@@ -21,33 +26,103 @@ def add_arguments(parser):
     )
 
 
-def run(flags):
-    """Draws every image and writes detections.json."""
+def run(flags) -> int:
+    """Draws every image and writes detections.json.
+
+    Returns:
+        0; 1 where an image was skipped, or there is none at all; 130 after Ctrl+C.
+    Raises:
+        ConfigError: `--out` is a file.
+        KdetError: the detector cannot be loaded.
+    """
+    from kdet import models
+    from kdet.errors import ConfigError
+    from kdet.files import write_json
+
+    out = Path(flags.out)
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: expected a folder, got a file")
+    images, problems = given_images(flags.images)  # checked before anything is downloaded
+    if not images:
+        return _finish(problems)
+    detector = models.load(flags.model, flags.weights)
+    out.mkdir(parents=True, exist_ok=True)
+    rows, stopped = {}, False
+    try:
+        _draw_all(detector, images, out, flags.threshold, rows, problems)
+    except KeyboardInterrupt:
+        stopped = True
+    finally:
+        write_json(out / "detections.json", rows)
+    print(f"{len(rows)} pictures and detections.json in {out}")
+    code = _finish(problems)
+    if stopped:
+        print(f"kdet detect: stopped after {len(rows)} of {len(images)} images", file=sys.stderr)
+    return _STOPPED if stopped else code
+
+
+def given_images(arguments) -> tuple[list[Path], list[str]]:
+    """The image files that the command was given, each once, and what is wrong with others.
+
+    Args:
+        arguments: paths of images and of folders.
+    Returns:
+        images: paths of files that are there; their content is not looked at.
+        problems: a message for each other path.
+    """
+    from kdet.errors import DataError
+    from kdet.predict import check_file, listed
+
+    images, problems = {}, []
+    for argument in arguments:
+        try:
+            paths = listed(argument)
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        for path in map(Path, paths):
+            try:
+                check_file(path)
+                images[path] = True
+            except DataError as error:
+                problems.append(str(error))
+    return list(images), problems
+
+
+def _draw_all(detector, images, out, threshold, rows, problems):
+    """Draws the images; adds to `rows` (name -> what was found) and to `problems`."""
     from tqdm import tqdm
 
-    from kdet import models
     from kdet.errors import DataError
-    from kdet.files import write_json
-    from kdet.predict import listed
 
-    images = [Path(p) for given in flags.images for p in listed(given)]
-    for path in images:  # checked before anything is downloaded
-        if not path.is_file():
-            raise DataError(f"{path}: no such image")
-    detector = models.load(flags.model, flags.weights)
-    out = Path(flags.out)
-    out.mkdir(parents=True, exist_ok=True)
     pictures = picture_names(images, out)
-    rows = {}
     for path, picture in zip(tqdm(images, unit="img", disable=None), pictures):
-        found = detector.detect(path)[0]
-        found.draw(flags.threshold).save(picture)
-        rows[str(path) if path.name in rows else path.name] = [
+        try:
+            found = detector.detect(path)[0]
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        _save(found.draw(threshold), picture)
+        names = (path.name, str(path), str(path.absolute()))
+        rows[next((name for name in names if name not in rows), names[-1])] = [
             {"name": found.names[label], "score": float(score), "box": box.tolist()}
             for box, score, label in zip(found.boxes, found.scores, found.labels)
         ]
-    write_json(out / "detections.json", rows)
-    print(f"{len(rows)} pictures and detections.json in {out}")
+
+
+def _save(picture, path):
+    try:
+        picture.save(path)
+    except BaseException:  # also Ctrl+C: half a picture must not stay
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _finish(problems):
+    for problem in problems:
+        line = " ".join(problem.splitlines())  # a file name may hold line breaks
+        print(f"kdet detect: {line}", file=sys.stderr)
+    return 1 if problems else 0
 
 
 def picture_names(images, out) -> list[Path]:
@@ -57,15 +132,28 @@ def picture_names(images, out) -> list[Path]:
         images: paths.
         out: folder.
     Returns:
-        `out/STEM.png`, or `out/STEM_2.png`, ... where that is taken.
+        `out/STEM.png`, or `out/STEM_2.png`, ... where that is taken. Stems are cut where the name
+        would be longer than 255 bytes. Names that differ in case only count as equal, because
+        some disks do not tell them apart.
     """
-    taken, names = {Path(image).resolve() for image in images}, []
+    taken, names = {_place(image) for image in images}, []
     for image in images:
-        stem, number = Path(image).stem, 1
-        name = out / f"{stem}.png"
-        while name.resolve() in taken:
+        number = 1
+        name = out / _picture_name(image, "")
+        while _place(name) in taken:
             number += 1
-            name = out / f"{stem}_{number}.png"
-        taken.add(name.resolve())
+            name = out / _picture_name(image, f"_{number}")
+        taken.add(_place(name))
         names.append(name)
     return names
+
+
+def _picture_name(image, end):
+    stem = Path(image).stem
+    while len(os.fsencode(f"{stem}{end}.png")) > _LONGEST:
+        stem = stem[:-1]
+    return f"{stem}{end}.png"
+
+
+def _place(path):
+    return str(Path(path).resolve()).casefold()

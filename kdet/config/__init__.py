@@ -1,8 +1,9 @@
-"""What a recipe can say: frozen dataclasses that need the standard library only.
+"""The settings of a recipe: frozen dataclasses that need only the standard library.
 
-A recipe (`recipes/*.py`) is one `Recipe` value; it is the only source of what a zoo row is.
-Sizes are (height, width) in pixels. Lengths of a schedule are counted in images, so that another
-batch size changes nothing else.
+A recipe (`recipes/*.py`) is one `Recipe` value, and it defines everything about a row of the zoo.
+Sizes are (height, width) in pixels. Lengths of a schedule are counted in images, so another batch
+size changes nothing else. The argument `changes` of a function sets fields of the config that the
+function returns. Impossible values raise `kdet.errors.ConfigError`.
 """
 
 from kdet.config.augment import Augment

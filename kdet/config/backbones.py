@@ -9,15 +9,15 @@ from kdet.config.checks import one_of
 
 @dataclass(frozen=True)
 class ResNet:
-    """A residual backbone (He et al. 2015; variant d: He et al. 2018, "Bag of Tricks")."""
+    """ResNet (He et al. 2015). Variant "d" is from He et al. 2018, "Bag of Tricks"."""
 
-    depth: int = 50  # below 50: two 3x3 convolutions per block
-    variant: str = "b"  # "b": stride in the 3x3 conv; "d": three-conv stem, pooled shortcut
-    groups: int = 1
+    depth: int = 50  # 34, 50, 101 or 152; 34 has two 3x3 convolutions per block
+    variant: str = "b"  # "b": stride in the 3x3 conv | "d": stem of three convs, pooled shortcut
+    groups: int = 1  # groups of the 3x3 convolutions (ResNeXt)
     group_width: int = 64  # channels per group in stage 2
-    squeeze_excite: bool = False
+    squeeze_excite: bool = False  # SENet (Hu et al. 2017)
     norm: str = "frozen"  # "frozen": folded statistics | "batch": trained, synchronised
-    freeze_at: int = 2  # stages 1..freeze_at get no gradient
+    freeze_at: int = 2  # stages 1..freeze_at are not trained
 
     def __post_init__(self):
         one_of(self, "depth", (34, 50, 101, 152))
@@ -33,7 +33,7 @@ SE154_VD = ResNet(152, "d", groups=64, group_width=4, squeeze_excite=True)
 
 @dataclass(frozen=True)
 class DarkNet:
-    """DarkNet-53 (Redmon and Farhadi 2018, "YOLOv3"); its norms are trained."""
+    """DarkNet-53 (Redmon and Farhadi 2018, "YOLOv3"). Its batch norms are trained."""
 
     depth: int = 53
 
@@ -43,6 +43,6 @@ class DarkNet:
 
 @dataclass(frozen=True)
 class MobileNet:
-    """MobileNet, version 1 (Howard et al. 2017); its norms are trained."""
+    """MobileNet, version 1 (Howard et al. 2017). Its batch norms are trained."""
 
     width: float = 1.0  # multiplies every channel count

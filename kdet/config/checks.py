@@ -1,4 +1,4 @@
-"""Checks that several configs share."""
+"""Checks of field values that several configs use."""
 
 from kdet.errors import ConfigError
 
@@ -12,7 +12,7 @@ def one_of(config, name, allowed):
 
 
 def at_least(config, least, *names):
-    """Raises ConfigError unless each named field of `config` is `least` or more."""
+    """Raises ConfigError unless each field of `config` in `names` is `least` or more."""
     for name in names:
         value = getattr(config, name)
         if value < least:

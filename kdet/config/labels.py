@@ -1,4 +1,4 @@
-"""Class names."""
+"""Class names and category ids."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from kdet.errors import ConfigError
 
 @dataclass(frozen=True)
 class LabelMap:
-    """Class names and their ids in the source data; label k is entry k of both.
+    """Class names and their ids in the source data. Label k is entry k of both tuples.
 
-    Labels are contiguous 0..K-1 everywhere in kdet; `ids` are only for files that go back out.
+    Labels are 0..K-1 everywhere in kdet. `ids` are only used when results are written to a file.
     """
 
     names: tuple[str, ...]
@@ -28,14 +28,15 @@ class LabelMap:
         return len(self.names)
 
     def label_of(self, source_id: int) -> int:
-        """Label of a source category id. Raises KeyError for an unknown id."""
+        """The label of a category id of the source data. Raises KeyError for an unknown id."""
         try:
             return self.ids.index(source_id)
         except ValueError:
             raise KeyError(f"category id {source_id} is not in the label map") from None
 
 
-# the 80 classes of COCO 2017 with their category ids, and the 20 of VOC in alphabetical order
+# the 80 classes of COCO 2017 with their category ids (10 of 1..90 are not used), and the 20 classes
+# of VOC in alphabetical order
 COCO_LABELS = LabelMap(
     tuple(
         "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,"

@@ -1,4 +1,4 @@
-"""What a recipe says: the model, the data, the schedule and the optimizer."""
+"""The parts of a recipe: the model, the data, the schedule and the optimizer."""
 
 from __future__ import annotations
 
@@ -11,29 +11,33 @@ from kdet.errors import ConfigError
 
 
 class ModelConfig:
-    """Base of the families' configs. Each one has the fields `backbone` and `num_classes`."""
+    """Base class of all model configs. Each has the fields `backbone` and `num_classes`."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """Which data set a model reads, and how its images are resized, padded and augmented."""
+    """The data set of a model, and how its images are resized, padded and augmented."""
 
-    dataset: str = "coco"
-    short_side: int = 800
-    long_side: int = 1333  # the resized long side never exceeds it
-    pad_to: int = 32  # canvases are multiples of it
-    flip: float = 0.5  # probability of mirroring a training image
-    max_boxes: int = 100  # ground-truth boxes per training image; fewer are padded to this many
-    max_edges: int = 0  # edges of an object's outline, thinned to fit; 0: masks are not read
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # RGB, of image / 255
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    canvases: tuple[tuple[int, int], ...] = ()  # (height, width); empty: derived from the above
+    RENAMED = {
+        "keep_first": "truncate_boxes",
+    }
+
+    dataset: str = "coco"  # "coco" | "voc" | "synthetic"; "voc" is evaluated with VOC's metric
+    short_side: int = 800  # pixels
+    long_side: int = 1333  # largest long side after resizing, pixels
+    pad_to: int = 32  # sides of canvases are multiples of this
+    flip: float = 0.5  # probability that a training image is mirrored
+    max_boxes: int = 100  # ground-truth boxes per training image; fewer are padded to this number
+    max_edges: int = 0  # largest number of edges of an object's outline; 0: masks are not read
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # per channel, of image / 255
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)  # per channel, of image / 255
+    canvases: tuple[tuple[int, int], ...] = ()  # (height, width); empty: see `canvas_sizes`
     resize: str = "scale"  # "scale": by one factor, padded | "stretch": both sides to short_side
-    channels: str = "RGB"  # order of the image and of mean and std: "RGB" | "BGR"
-    interpolation: str = "linear"  # of "stretch": OpenCV's "linear" | "cubic", Pillow's "lanczos"
-    corners: str = "inclusive"  # boxes scale by their last pixels ("inclusive") or by their "edges"
+    channels: str = "RGB"  # channel order of the input, of mean and of std: "RGB" | "BGR"
+    interpolation: str = "linear"  # for "stretch": OpenCV's "linear" | "cubic", Pillow's "lanczos"
+    corners: str = "inclusive"  # what is scaled: the last pixel ("inclusive") | "edges" of the box
     truncate_boxes: bool = False  # True drops objects beyond max_boxes; False refuses the data set
-    augment: Augment = Augment()  # of training images; needs resize="stretch"
+    augment: Augment = Augment()  # for training images; needs resize="stretch"
 
     def __post_init__(self):
         one_of(self, "resize", ("scale", "stretch"))
@@ -53,10 +57,12 @@ class Data:
             )
 
     def canvas_sizes(self) -> tuple[tuple[int, int], ...]:
-        """The static shapes that images are padded to, (height, width), smallest area first.
+        """The static shapes that images are padded to: (height, width), smallest area first.
 
-        If `canvases` is empty: landscape and portrait, with sides up to 4:3 and up to long_side.
+        If `canvases` is empty, there are two landscape and two portrait shapes. One of each is for
+        images up to 4:3, the other is for images up to long_side.
         """
+        # Few shapes: XLA compiles the training step once for every canvas.
         if self.canvases:
             return tuple(sorted(self.canvases, key=lambda c: (c[0] * c[1], c)))
         if self.resize == "stretch":
@@ -73,24 +79,32 @@ class Data:
         return tuple(sorted(sizes, key=lambda c: (c[0] * c[1], c)))
 
     def train_sides(self) -> tuple[int, ...]:
-        """Sides of stretched training batches, smallest first; each batch draws one."""
+        """The sides of stretched training batches, smallest first. One is drawn for each batch."""
         least = min(self.augment.min_side or self.short_side, self.short_side)
         return tuple(range(self.short_side, least - 1, -32))[::-1]
 
 
 def coco_data(**changes) -> Data:
-    """COCO as the R-CNN and RetinaNet rows read it: 800 / 1333, mirrored half the time."""
+    """The data settings of the R-CNN and RetinaNet rows on COCO, which are `Data`'s defaults."""
     return Data(**changes)
 
 
 def stretched_data(side: int, **changes) -> Data:
-    """Every image resized to `side` by `side`, whatever its shape."""
+    """Data settings that resize every image to `side` x `side`, whatever its aspect ratio."""
     return Data(**{"short_side": side, "long_side": side, "resize": "stretch", **changes})
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long to train and at which learning rate. Lengths are counted in training images."""
+    """The length of training and the learning rate. Lengths are counted in training images."""
+
+    RENAMED = {
+        "decay": "milestones",
+        "rate": "base_lr",
+        "rate_batch": "base_batch",
+        "warmup": "warmup_images",
+        "factors": "milestone_factors",
+    }
 
     images: int  # length of the whole run
     milestones: tuple[int, ...]  # images seen when the learning rate is multiplied by `gamma`
@@ -98,7 +112,7 @@ class Schedule:
     batch: int = 16  # images per step, all replicas together
     base_batch: int = 16
     gamma: float = 0.1
-    warmup_images: int = 8000
+    warmup_images: int = 8000  # length of the warm-up
     warmup_factor: float = 1 / 3  # the warm-up starts at this share of the learning rate
     milestone_factors: tuple[float, ...] = ()  # of the rate after each milestone; empty: `gamma`
 
@@ -112,12 +126,12 @@ class Schedule:
 
     @property
     def steps(self) -> int:
-        """Steps of the whole run at this batch size."""
+        """The number of steps of the whole run at this batch size."""
         return math.ceil(self.images / self.batch)
 
 
 def detectron(length: str, base_lr: float, **changes) -> Schedule:
-    """Detectron's schedules: 1x is 90k steps of 16 images, 2x is 180k, s1x is 130k."""
+    """A schedule of Detectron: 1x has 90k steps of 16 images, 2x has 180k, s1x has 130k."""
     thousands = {"1x": (60, 80, 90), "2x": (120, 160, 180), "s1x": (100, 120, 130)}
     if length not in thousands:
         raise ConfigError(f"schedule must be one of {', '.join(thousands)}; got {length!r}")
@@ -127,15 +141,20 @@ def detectron(length: str, base_lr: float, **changes) -> Schedule:
 
 @dataclass(frozen=True)
 class ParamGroup:
-    """Settings of the variables whose path matches `pattern` (`re.search`); first match wins."""
+    """Settings of the variables whose path matches `pattern`. The first matching group counts."""
 
-    pattern: str
+    RENAMED = {
+        "rate": "lr_multiplier",
+        "decay": "weight_decay_multiplier",
+    }
+
+    pattern: str  # a regular expression for `re.search`
     lr_multiplier: float = 1.0
     weight_decay_multiplier: float = 1.0
 
 
-# Detectron: trainable norms do not decay; biases outside of the backbone learn at twice the rate
-# and do not decay.
+# As in Detectron: norms have no weight decay. Biases have no weight decay and twice the learning
+# rate, except in a backbone (see `SENET_GROUPS`).
 DETECTRON_GROUPS = (
     ParamGroup(r"/(gamma|beta|scale|offset)$", 1.0, 0.0),
     ParamGroup(r"/bias$", 2.0, 0.0),
@@ -144,13 +163,18 @@ DETECTRON_GROUPS = (
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Momentum with the learning rate outside the buffer, or RMSProp; coupled L2 weight decay."""
+    """SGD with momentum, or RMSProp. `kdet.train.optimizer` gives the formulas."""
 
-    kind: str = "momentum"  # "momentum" | "rmsprop": not centred, epsilon inside the root
+    RENAMED = {
+        "decay": "weight_decay",
+        "rules": "param_groups",
+    }
+
+    kind: str = "momentum"  # "momentum" | "rmsprop" (not centred)
     momentum: float = 0.9
     rho: float = 0.95  # RMSProp: decay rate of the mean square
-    epsilon: float = 1e-6  # RMSProp
-    weight_decay: float = 1e-4
+    epsilon: float = 1e-6  # RMSProp: added to the mean square, inside the root
+    weight_decay: float = 1e-4  # L2, added to the gradient (coupled)
     clip_norm: float = 0.0  # limit of the global gradient norm; 0 turns clipping off
     param_groups: tuple[ParamGroup, ...] = DETECTRON_GROUPS
 
@@ -160,7 +184,7 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One row of the zoo. `reference` holds published numbers, never kdet's own."""
+    """One row of the zoo. `reference` holds published metrics, never metrics measured by kdet."""
 
     name: str
     model: ModelConfig

@@ -1,4 +1,4 @@
-"""RetinaNet's settings."""
+"""The settings of RetinaNet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from kdet.config.recipe import ModelConfig
 
 @dataclass(frozen=True)
 class RetinaNet(ModelConfig):
-    """RetinaNet (Lin et al. 2017): FPN levels P3-P7, two towers shared over the levels."""
+    """RetinaNet (Lin et al. 2017) with FPN levels P3-P7, which share two convolutional towers."""
+
+    RENAMED = {
+        "pre_nms": "pre_nms_top_n_per_level",
+    }
 
     backbone: ResNet = R50
     num_classes: int = 80
@@ -22,11 +26,11 @@ class RetinaNet(ModelConfig):
     focal_alpha: float = 0.25
     focal_gamma: float = 2.0
     smooth_l1_sigma: float = 3.0151134457776365  # quadratic below 1 / sigma^2 = 0.11
-    score_threshold: float = 0.05  # the coarsest level keeps every score above 0
-    pre_nms_top_n_per_level: int = 1000  # (anchor, class) pairs
+    score_threshold: float = 0.05  # the coarsest level keeps all scores above 0 instead
+    pre_nms_top_n_per_level: int = 1000  # (anchor, class) pairs that enter NMS
     nms_iou: float = 0.5
     max_detections: int = 100
-    clip_to: str = "canvas"  # "canvas": the padded image, as in the reference | "image"
+    clip_to: str = "canvas"  # area that boxes are clipped to: "canvas" (padded image) | "image"
 
     def __post_init__(self):
         one_of(self, "clip_to", ("canvas", "image"))

@@ -1,4 +1,4 @@
-"""SSD's settings, and those of its published recipe."""
+"""The settings of SSD and of its published recipe."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from kdet.config.recipe import Data, ModelConfig, ParamGroup, Schedule, stretche
 
 @dataclass(frozen=True)
 class SSD(ModelConfig):
-    """SSD (Liu et al. 2015) on the six maps of an extended MobileNet; for a canvas of 300."""
+    """SSD (Liu et al. 2015) on six feature maps of a MobileNet with extra layers, for 300x300."""
+
+    RENAMED = {
+        "pre_nms": "pre_nms_top_n_per_class",
+        "negatives": "negatives_per_positive",
+    }
 
     backbone: MobileNet = MobileNet()
     num_classes: int = 20
-    # sides in pixels of the canvas: one per map, and one more for the last map's largest prior
+    # sides of priors in pixels: one per map, and one more for the largest prior of the last map
     prior_sizes: tuple[float, ...] = (60, 105, 150, 195, 240, 285, 300)
     foreground_iou: float = 0.5
-    negatives_per_positive: float = 3.0  # background priors in the loss, hardest first
+    negatives_per_positive: float = 3.0  # background priors in the loss, largest loss first
     score_threshold: float = 0.01
     pre_nms_top_n_per_class: int = 400
     nms_iou: float = 0.45
@@ -26,7 +31,7 @@ class SSD(ModelConfig):
 
 
 def ssd_augment(**changes) -> Augment:
-    """The augmentation of the SSD row; its hue of 18 in Pillow's 255 steps is 25.4 degrees."""
+    """The augmentation of the SSD row. Its hue of 18 of Pillow's 255 steps is 25.4 degrees."""
     settings = {
         "brightness": 0.125,
         "contrast": 0.5,
@@ -41,7 +46,7 @@ def ssd_augment(**changes) -> Augment:
 
 
 def ssd_data(**changes) -> Data:
-    """VOC as the SSD row reads it: 300 by 300, BGR, (pixel - 127.5) / 127.502231."""
+    """The data settings of the SSD row on VOC: 300x300, BGR, (pixel - 127.5) / 127.502231."""
     grey = {"channels": "BGR", "mean": (0.5,) * 3, "std": (127.502231 / 255,) * 3}
     settings = {"dataset": "voc", "interpolation": "lanczos", "corners": "edges", "max_boxes": 64}
     settings["augment"] = ssd_augment()
@@ -49,7 +54,7 @@ def ssd_data(**changes) -> Data:
 
 
 def ssd_120e() -> Schedule:
-    """The SSD row: 28,000 steps of 64 images, five learning rates, no warm-up."""
+    """The schedule of the SSD row: 28,000 steps of 64 images, five rates, no warm-up."""
     return Schedule(
         images=28_000 * 64,
         milestones=tuple(64_000 * k for k in (10, 15, 20, 25)),
@@ -61,7 +66,7 @@ def ssd_120e() -> Schedule:
     )
 
 
-# Convolutions before the head learn at a tenth of the rate; norms do not decay, biases do.
+# Convolutions before the head have a tenth of the learning rate. Norms have no weight decay.
 SSD_GROUPS = (
     ParamGroup(r"^conv\d\w*/kernel$", 0.1, 1.0),
     ParamGroup(r"/(gamma|beta)$", 1.0, 0.0),

@@ -1,4 +1,4 @@
-"""A recipe's form for the built-in synthetic data set, which it learns from scratch in minutes."""
+"""A recipe for the built-in synthetic data set, which trains from scratch in minutes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from kdet.config.recipe import Recipe, Schedule
 def synthetic_recipe(
     recipe: Recipe, side=128, base_lr=0.00004, images=2560, milestones=(2080, 2400)
 ) -> Recipe:
-    """The recipe with a small canvas, a short schedule, trained norms and nothing frozen.
+    """The recipe with a small canvas and a short schedule; all layers and norms are trained.
 
-    The structure of the network stays. Images are mirrored at most. The families call this with
-    what they need.
+    The structure of the network is not changed. Mirroring is the only augmentation.
 
     Args:
         recipe: a row of the zoo.
-        side: of the square canvas in pixels.
+        side: side of the square canvas in pixels.
         base_lr: learning rate at 8 images per step.
         images, milestones: length and milestones of the schedule in images.
     """
@@ -42,9 +41,10 @@ def synthetic_recipe(
         batch=8,
         base_batch=8,
         warmup_images=320,
-        warmup_factor=0.05,  # RMSProp's first averages are too small, its first steps too large
+        # RMSProp's first mean squares are too small, so its first steps would be too large
+        warmup_factor=0.05,
     )
-    # from random weights, RMSProp (with momentum) needs a third of plain momentum's steps
+    # from random weights, RMSProp with momentum needs a third of the steps of plain momentum
     optimizer = replace(
         recipe.optimizer, kind="rmsprop", momentum=0.9, epsilon=1e-12, clip_norm=10.0
     )

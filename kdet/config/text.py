@@ -1,4 +1,4 @@
-"""Configs as text: `key=value` settings of the command line, and JSON for checkpoints."""
+"""Configs as text: `key=value` overrides of the command line, and JSON in checkpoints."""
 
 from __future__ import annotations
 
@@ -23,70 +23,36 @@ from kdet.config import (
 )
 from kdet.errors import ConfigError
 
-# Fields that had other names before version 0.2: class -> old name -> new name. A tuple of new
-# names means that the old field was a tuple of these.
-_SINGLE_STAGE = {"pre_nms": "pre_nms_top_n_per_class"}
-RENAMED = {
-    "RetinaNet": {"pre_nms": "pre_nms_top_n_per_level"},
-    "YOLOv3": _SINGLE_STAGE,
-    "SSD": {**_SINGLE_STAGE, "negatives": "negatives_per_positive"},
-    "RCNN": {
-        "pre_nms": "pre_nms_top_n",
-        "rpn_batch": "rpn_batch_size",
-        "rpn_foreground": "rpn_positive_fraction",
-        "rpn_sigma": "rpn_smooth_l1_sigma",
-        "proposals_train": ("rpn_pre_nms_top_n_train", "rpn_post_nms_top_n_train"),
-        "proposals_test": ("rpn_pre_nms_top_n_test", "rpn_post_nms_top_n_test"),
-        "proposals_nms": "rpn_nms_iou",
-        "roi_batch": "roi_batch_size",
-        "roi_foreground": "roi_positive_fraction",
-    },
-    "Data": {"keep_first": "truncate_boxes"},
-    "Schedule": {
-        "decay": "milestones",
-        "rate": "base_lr",
-        "rate_batch": "base_batch",
-        "warmup": "warmup_images",
-        "factors": "milestone_factors",
-    },
-    "Optimizer": {"decay": "weight_decay", "rules": "param_groups"},
-    "ParamGroup": {"rate": "lr_multiplier", "decay": "weight_decay_multiplier"},
-}
-
 
 def override(recipe: Recipe, assignments: typing.Iterable[str]) -> Recipe:
-    """The recipe with `key=value` changes, e.g. `schedule.batch=4` or `data.flip=0`.
+    """The recipe with `key=value` overrides, e.g. `schedule.batch=4` or `data.flip=0`.
 
-    All changes are validated together, so that fields which must agree can change in one call.
+    All overrides are validated together, so fields that must agree can change in one call.
 
     Raises:
-        ConfigError: an unknown field (the message has the nearest name, or the new name of a field
-            that was renamed), a wrong type, or no `=`.
+        ConfigError: an unknown field, a wrong type, or no `=`. For an unknown field the message
+            has the most similar name, or the new name of a renamed field.
     """
     wanted = {}
     for assignment in [assignments] if isinstance(assignments, str) else assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise ConfigError(
-                f"a setting reads key=value, e.g. schedule.batch=4; got {assignment!r}"
+                f"a setting must be key=value, e.g. schedule.batch=4; got {assignment!r}"
             )
         wanted[tuple(key.strip().split("."))] = text.strip(), assignment
     return _set(recipe, wanted)
 
 
 def _set(config, wanted):
-    """`config` with the values of `wanted`, {(name, ...): (text, assignment)}, set at once.
-
-    One by one, fields that must agree (a schedule's milestones and their factors) could never be
-    changed.
-    """
+    """`config` with all values of `wanted`, {(name, ...): (text, assignment)}."""
     known = [f.name for f in dataclasses.fields(config)]
     values, groups = {}, {}
     for (name, *rest), (text, assignment) in wanted.items():
         if name not in known:
             raise ConfigError(
                 f"{type(config).__name__} has no field {name!r} (in {assignment!r}); "
-                f"{_hint(type(config).__name__, name, known)}"
+                f"{_hint(type(config), name, known)}"
             )
         is_group = dataclasses.is_dataclass(getattr(config, name))
         if rest and not is_group:
@@ -99,16 +65,17 @@ def _set(config, wanted):
             kind = typing.get_type_hints(type(config))[name]
             values[name] = _convert(_parse(text), kind, assignment)
     values |= {name: _set(getattr(config, name), group) for name, group in groups.items()}
+    # One `replace` for all: set one after the other, milestones and their factors never agree.
     return replace(config, **values)
 
 
 def _hint(kind, name, known):
-    """What to write in place of an unknown field."""
-    renamed = RENAMED.get(kind, {}).get(name)
+    """What the user should write instead of an unknown field."""
+    renamed = getattr(kind, "RENAMED", {}).get(name)
     if renamed:
         return f"it is called {renamed if isinstance(renamed, str) else ' and '.join(renamed)} now"
-    near = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
+    similar = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {similar[0]!r}?" if similar else f"it has {', '.join(known)}"
 
 
 def _parse(text):
@@ -119,7 +86,7 @@ def _parse(text):
 
 
 def _convert(value, wanted, assignment):
-    """`value` as the type `wanted`; lists become tuples and dicts dataclasses."""
+    """`value` as the type `wanted`. Lists become tuples, and dicts become dataclasses."""
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
     if isinstance(wanted, types.UnionType):
         return _convert(value, _pick(value, arguments), assignment)
@@ -139,6 +106,7 @@ def _convert(value, wanted, assignment):
     elif wanted is bool and value in ("true", "True", "false", "False"):
         return value in ("true", "True")
     elif isinstance(wanted, type) and isinstance(value, wanted):
+        # In Python a bool is an int, but `schedule.batch=True` is a mistake.
         if wanted is not int or not isinstance(value, bool):
             return value
     name = getattr(wanted, "__name__", str(wanted)) if origin is None else str(wanted)
@@ -146,12 +114,12 @@ def _convert(value, wanted, assignment):
 
 
 def _pick(value, options):
-    named = value.get("type") if isinstance(value, dict) else None
-    return next((o for o in options if o.__name__ == named), options[0])
+    kind = value.get("type") if isinstance(value, dict) else None
+    return next((o for o in options if o.__name__ == kind), options[0])
 
 
 def to_dict(config) -> dict:
-    """A JSON-ready dict of a config; nested dataclasses carry their class name as `type`."""
+    """A dict of a config for JSON. Every dataclass in it has its class name as "type"."""
     if dataclasses.is_dataclass(config):
         fields = {f.name: to_dict(getattr(config, f.name)) for f in dataclasses.fields(config)}
         return {"type": type(config).__name__, **fields}
@@ -161,14 +129,15 @@ def to_dict(config) -> dict:
 
 
 def from_dict(stored: dict):
-    """The config that `to_dict` stored, also with the field names of earlier versions.
+    """The config that `to_dict` stored. Field names of earlier versions are accepted.
 
-    Raises ConfigError for unknown types or fields.
+    Raises:
+        ConfigError: an unknown type or an unknown field.
     """
     parts = (Recipe, ResNet, DarkNet, MobileNet, Data, Schedule, Optimizer, LabelMap)
     kinds = {kind.__name__: kind for kind in (*parts, *ModelConfig.__subclasses__())}
     if not isinstance(stored, dict) or stored.get("type") not in kinds:
-        raise ConfigError(f"expected a stored config with a type of {', '.join(kinds)}")
+        raise ConfigError(f'a stored config needs a "type", one of {", ".join(kinds)}')
     return _from_dict(kinds[stored["type"]], stored, stored["type"])
 
 
@@ -184,7 +153,7 @@ def _from_dict(kind, stored, where):
 def _with_new_names(kind, values):
     renamed = {}
     for name, value in values.items():
-        new = RENAMED.get(kind.__name__, {}).get(name, name)
+        new = getattr(kind, "RENAMED", {}).get(name, name)
         renamed |= {new: value} if isinstance(new, str) else dict(zip(new, value))
     return renamed
 

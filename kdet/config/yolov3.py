@@ -1,4 +1,4 @@
-"""YOLOv3's settings, and those of its published recipes."""
+"""The settings of YOLOv3 and of its published recipes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kdet.config.augment import CROPS, Augment
 from kdet.config.backbones import DarkNet, MobileNet, ResNet
 from kdet.config.recipe import Data, ModelConfig, ParamGroup, Schedule, stretched_data
 
-# nine (width, height) in pixels: three per level, P3 first
+# nine (width, height) in pixels, three for each level; P3 comes first
 YOLO_ANCHORS = (
     (10, 13), (16, 30), (33, 23),
     (30, 61), (62, 45), (59, 119),
@@ -18,21 +18,25 @@ YOLO_ANCHORS = (
 
 @dataclass(frozen=True)
 class YOLOv3(ModelConfig):
-    """YOLOv3 (Redmon and Farhadi 2018): three levels, three anchors each."""
+    """YOLOv3 (Redmon and Farhadi 2018) with three levels and three anchors per level."""
+
+    RENAMED = {
+        "pre_nms": "pre_nms_top_n_per_class",
+    }
 
     backbone: DarkNet | MobileNet | ResNet = DarkNet()
     num_classes: int = 80
     anchors: tuple[tuple[float, float], ...] = YOLO_ANCHORS
-    ignore_iou: float = 0.7  # predictions with a larger IoU are not negatives
+    ignore_iou: float = 0.7  # predictions with a larger IoU with an object are not negatives
     label_smoothing: bool = True
-    score_threshold: float = 0.01  # of the score, and of objectness alone
-    pre_nms_top_n_per_class: int = 1000
+    score_threshold: float = 0.01  # lower limit of the score, and of the objectness alone
+    pre_nms_top_n_per_class: int = 1000  # boxes that enter NMS
     nms_iou: float = 0.45
     max_detections: int = 100
 
 
 def yolo_augment(**changes) -> Augment:
-    """The augmentation of the YOLOv3 rows; mixup ends after 250 epochs of COCO's 118,287 images."""
+    """The augmentation of the YOLOv3 rows. Mixup stops after 250 epochs of 118,287 images."""
     settings = {
         "mixup": 1.5,
         "mixup_images": 250 * 118_287,
@@ -50,14 +54,14 @@ def yolo_augment(**changes) -> Augment:
 
 
 def yolo_data(**changes) -> Data:
-    """COCO as the YOLOv3 rows read it: 608 by 608, the first 50 objects of each image."""
+    """The data settings of the YOLOv3 rows on COCO: 608x608, the first 50 objects per image."""
     settings = {"interpolation": "cubic", "max_boxes": 50, "truncate_boxes": True}
     settings["augment"] = yolo_augment()
     return stretched_data(608, **{**settings, **changes})
 
 
 def yolo_270e() -> Schedule:
-    """The YOLOv3 rows: 500,200 steps of 64 images, with a warm-up from zero over 4,000 steps."""
+    """The schedule of the YOLOv3 rows: 500,200 steps of 64 images, 4,000 of them warm-up."""
     return Schedule(
         images=500_200 * 64,
         milestones=(400_000 * 64, 450_000 * 64),
@@ -69,5 +73,5 @@ def yolo_270e() -> Schedule:
     )
 
 
-# neither norms nor the biases of the outputs decay
+# norms and the biases of the output layers have no weight decay
 YOLO_GROUPS = (ParamGroup(r"/(gamma|beta|bias)$", 1.0, 0.0),)

@@ -83,7 +83,7 @@ def train_batches(
 
 
 def eval_batches(records: Records, data: Data, batch: int) -> tf.data.Dataset:
-    """Every image once, grouped by canvas; image_id is -1 where the last batch was filled up.
+    """Every image once, grouped by canvas; "repeated" marks the rows that fill up a batch.
 
     Equal to `prepare` on each image. Truth is not part of it: results are matched by image_id.
     Raises DataError: an image that fits on no canvas.
@@ -97,8 +97,11 @@ def eval_batches(records: Records, data: Data, batch: int) -> tf.data.Dataset:
     def one(k):
         step, position = k // batch, k % batch
         example = decode(records.read(plan[step, position]))
-        image_id = tf.where(real[step, position], example["image_id"], -1)
-        return {**prepare(example["image"], data, sizes[step]), "image_id": image_id}
+        return {
+            **prepare(example["image"], data, sizes[step]),
+            "image_id": example["image_id"],
+            "repeated": ~real[step, position],
+        }
 
     return _batched(tf.data.Dataset.range(steps * batch), one, batch)
 

@@ -146,9 +146,12 @@ def filter_objects(truth: dict, keep) -> dict:
 
 
 def clip_boxes(bbox, height, width):
-    """Annotated boxes as truth: x1 = max(0, x), x2 = min(width, x1 + max(1, w)); the same for y.
+    """Annotated boxes as training sees them: each corner is moved into the image.
 
-    A box that begins left of the image keeps its width; both as in the reference, half-open.
+    x1 = clip(x), x2 = clip(x + w), and the same for y: a box that leaves the image ends at its
+    border. (The reference does so for VOC; of a COCO box that begins left of the image it keeps
+    the width.) As in the reference, a box of less than a pixel is taken as one pixel. Evaluation
+    has the same corners (`kdet.data.convert.boxes.clip_box`), without the minimum.
 
     Args:
         bbox: (n, 4) float64, x y w h as annotated.
@@ -157,8 +160,10 @@ def clip_boxes(bbox, height, width):
         (n, 4) float32 xyxy, and (n,) bool: at least one pixel wide and high. It is computed in
         float64: in float32 a box of width 1 may come out narrower.
     """
-    low = tf.maximum(bbox[:, :2], 0.0)
-    far = tf.cast(tf.stack([width, height]), tf.float64)
-    high = tf.minimum(far, low + tf.maximum(bbox[:, 2:], 1.0))
+    border = tf.cast(tf.stack([width, height]), tf.float64)
+    corner, size = bbox[:, :2], bbox[:, 2:]
+    low = tf.clip_by_value(corner, 0.0, border)
+    high = tf.where(size < 1.0, low + 1.0, corner + size)
+    high = tf.clip_by_value(high, 0.0, border)
     keep = tf.reduce_all(high >= low + 1.0, 1)
     return tf.cast(tf.concat([low, high], 1), tf.float32), keep

@@ -6,6 +6,7 @@ The folder is what `kdet.data.convert.write` leaves: dataset.json, index.npz and
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import re
@@ -79,6 +80,12 @@ class Records:
         """(n,) int64, ids in the source data."""
         return self.index["image_id"]
 
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that differ for records of another content or order."""
+        parts = [self.labels.names, [shard["sha256"] for shard in self.shards]]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
     def check_sizes(self):
         """Raises DataError where a shard is missing or not as long as it was written."""
         for k, shard in enumerate(self.shards):
@@ -150,8 +157,8 @@ class Records:
         payload = tf.raw_ops.DatasetToSingleElement(dataset=first, **spec)[0]
         same = tf.strings.to_hash_bucket_fast(payload, 2**62) == fingerprint
         place = [path, ": record ", tf.strings.as_string(number)]
-        said = tf.strings.join([*place, " is not the one in index.npz"])
-        with tf.control_dependencies([tf.debugging.Assert(same, [said])]):
+        message = tf.strings.join([*place, " is not the one in index.npz"])
+        with tf.control_dependencies([tf.debugging.Assert(same, [message])]):
             return tf.identity(payload)
 
     def explain(self, error: tf.errors.OpError) -> DataError:
@@ -174,8 +181,8 @@ class Records:
                 path = self._path(self.index["shard"][number])
                 return DataError(f"{path}: record {self._name(number)} is damaged")
         line = re.sub(r"^.*with iterator: \S+: ", "", line)  # which op of the pipeline it was
-        said = re.search(r"assertion failed: \[(?:b')?(.*?)'?\]", line)
-        return DataError(said[1] if said else f"{self.folder}: {line}")
+        match = re.search(r"assertion failed: \[(?:b')?(.*?)'?\]", line)
+        return DataError(match[1] if match else f"{self.folder}: {line}")
 
     def iterate(self, dataset):
         """Yields the elements of a dataset made from these records.

@@ -32,7 +32,8 @@ batch (what a model eats; every shape static per canvas)
     image           (B, H, W, 3) float32, normalised, zero-padded right and below
     resized_size    (B, 2) float32 h, w before padding; scale * original, not rounded
     original_size   (B, 2) float32 h, w
-    image_id        (B,) int64; -1 where an evaluation batch was filled up
+    image_id        (B,) int64, any legal id
+    repeated        (B,) bool, True for rows that only fill up a batch    (evaluation)
     boxes           (B, M, 4) float32, pixels of the resized image        (training)
     labels          (B, M) int32, 0 in padding                            (training)
     valid           (B, M) bool, False in padding                         (training)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from kdet.config import Data
 from kdet.data import outlines
-from kdet.data.augment.resize import resize
+from kdet.data.augment.resize import resize, resize_by_scale
 from kdet.data.batch_plan import resized_shape
 
 _FLIP, _SAMPLE = 1, 2  # folded into the seed
@@ -85,7 +85,7 @@ def resize_image(data: Data, canvas):
         if data.resize == "stretch":
             image = resize(image, data.interpolation, (height, width))
         else:
-            image = resize_bilinear(image, scale, (height, width), canvas)
+            image = resize_by_scale(image, scale, (height, width), canvas)
         resized = tf.cast(tf.cast(size, tf.float64) * scale, tf.float32)
         example = {**example, "image": image, "resized_size": resized}
         if "boxes" in example:
@@ -98,55 +98,13 @@ def resize_image(data: Data, canvas):
     return apply
 
 
-def resize_bilinear(image, scale, size, canvas):
-    """Bilinear resizing with the sampling grid given by the scale, not by the ratio of sizes.
-
-    Output pixel p reads at (p + 0.5) / scale - 0.5 (half-pixel centres), edges are repeated and
-    nothing is smoothed before shrinking: OpenCV's INTER_LINEAR with fx = fy = scale.
-
-    Args:
-        image: (h, w, c) float32.
-        scale: () float64.
-        size: height and width of the result, () int32 each.
-        canvas: (2,) int32 h, w; zeros beyond `size`. Must not be smaller.
-    Returns:
-        (canvas h, canvas w, c) float32.
-    """
-    rows, columns, channels = tf.unstack(tf.shape(image))
-    # Each pass mixes whole rows, which are contiguous; so the columns' pass works on the transpose.
-    image = tf.reshape(tf.transpose(image, [1, 0, 2]), [columns, rows * channels])
-    image = _resize_rows(image, scale, size[1], canvas[1])
-    image = tf.transpose(tf.reshape(image, [canvas[1], rows, channels]), [1, 0, 2])
-    image = tf.reshape(image, [rows, canvas[1] * channels])
-    image = _resize_rows(image, scale, size[0], canvas[0])
-    return tf.reshape(image, [canvas[0], canvas[1], channels])
-
-
-def _resize_rows(matrix, scale, count, total):
-    """(n, m) float32 -> (total, m), of which `count` rows are resized and the others zero."""
-    last = tf.shape(matrix, tf.int64)[0] - 1
-    place = (tf.range(tf.cast(count, tf.float64), dtype=tf.float64) + 0.5) / scale - 0.5
-    first = tf.floor(place)
-    second_share = tf.cast(place - first, tf.float32)
-    neighbours = tf.cast(first, tf.int64)[:, None] + tf.constant([0, 1], tf.int64)
-    source = tf.clip_by_value(neighbours, 0, last)
-    target = tf.repeat(tf.range(tf.cast(count, tf.int64)), 2)
-    # As a sparse product: a third less time than two gathers and a blend, and it pads as well.
-    return tf.raw_ops.SparseTensorDenseMatMul(
-        a_indices=tf.stack([target, tf.reshape(source, [-1])], 1),
-        a_values=tf.reshape(tf.stack([1.0 - second_share, second_share], 1), [-1]),
-        a_shape=tf.stack([tf.cast(total, tf.int64), last + 1]),
-        b=matrix,
-    )
-
-
 def scale_boxes(boxes, scale, corners="inclusive"):
     """(n, 4) float32 boxes in the frame of the resized image.
 
-    The reference scales inclusive corners, x1 and x2 - 1 here, and its targets count pixels from
-    corner to corner; so that widths agree with it, the far corners are (x2 - 1) * scale + 1. Only
-    SSD's are edges, which scale plainly: VOC's xmax is divided by the width as it stands. What the
-    decoders return follows: edges from SSD, inclusive corners and 1 from all others.
+    The reference scales inclusive corners, x1 and x2 - 1 here, and counts pixels from corner to
+    corner. So the far corners are (x2 - 1) * scale + 1, and widths agree with it. Boxes that are
+    edges ("edges", for VOC) scale plainly: xmax is divided by the width as it is. Decoders follow
+    the same rule.
 
     Args:
         scale: () or pair (of height, of width), float32.

@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageFilter
 
 from kdet.draw.colours import colour
+from kdet.draw.text import Writer, clean
 
 SMALL = 256  # images up to this side are enlarged, so that their tags can be read
 ENLARGED = 640
+LONGEST = 40  # letters of a name on a tag
 INK, PAPER = (17, 17, 17), (255, 255, 255)
 
 
@@ -26,10 +28,12 @@ def draw_boxes(image, boxes, labels=None, scores=None, names=None, masks=None) -
     Args:
         image: (H, W, 3) uint8 RGB, or a PIL image. It is not changed. Up to 256 pixels a side, the
             picture is enlarged by a whole factor.
-        boxes: (n, 4) xyxy, pixels of the image; parts outside of it are cut off.
+        boxes: (n, 4) xyxy, pixels of the image; parts outside of it are cut off, and corners in the
+            wrong order are put right.
         labels: (n,) int, 0..K-1; None draws all boxes in one colour.
         scores: (n,) 0..1, shown as percent; better boxes are drawn over worse ones.
-        names: K class names; None shows the label itself.
+        names: K class names in any script; None shows the label itself. A name that no font can
+            draw is shown as `#label`; one of more than 40 letters is cut.
         masks: (n, H, W) bool, blended in the label's colour.
 
     Raises:
@@ -44,7 +48,7 @@ def draw_boxes(image, boxes, labels=None, scores=None, names=None, masks=None) -
         canvas = np.array(Image.fromarray(canvas).resize((width, height), Image.BICUBIC))
     mean_side = math.sqrt(height * width)
     thickness = max(2, mean_side / 260)
-    font = ImageFont.load_default(round(min(max(12, mean_side / 42), 40)))
+    writer = Writer(round(min(max(12, mean_side / 42), 40)), names or ())
     boxes = boxes * factor
     n = len(boxes)
     order = np.argsort(scores, kind="stable") if scores is not None else np.arange(n)
@@ -53,14 +57,16 @@ def draw_boxes(image, boxes, labels=None, scores=None, names=None, masks=None) -
         _blend_mask(canvas, masks[i], factor, colours[i], thickness)
     for i in order:
         _outline(canvas, boxes[i], colours[i], thickness)
-    texts = {i: _tag_text(i, labels, scores, names) for i in order[::-1]}
-    texts = {i: text for i, text in texts.items() if text and _visible(boxes[i], width, height)}
-    hidden = sum(math.prod(_tag_size(text, font)) for text in texts.values())
+    shown = [i for i in order[::-1] if _visible(boxes[i], width, height)]
+    lines = {i: _tag_line(writer, i, labels, scores, names) for i in shown}
+    lines = {i: line for i, line in lines.items() if line is not None}
+    pad = max(3, round(writer.size / 4))
+    hidden = sum(math.prod(_tag_size(line, pad)) for line in lines.values())
     if hidden > max(0.1 * height * width, _shown_area(boxes, width, height)):
-        texts = {}
+        lines = {}
     taken = []
-    for i, text in texts.items():  # the best box chooses its place first
-        taken.append(_tag(canvas, boxes[i], text, colours[i], font, thickness, taken))
+    for i, line in lines.items():  # the best box chooses its place first
+        taken.append(_tag(canvas, boxes[i], line, colours[i], pad, thickness, taken))
     return Image.fromarray(canvas)
 
 
@@ -74,7 +80,8 @@ def _checked(canvas, boxes, labels, scores, names, masks):
     if not np.isfinite(boxes).all():
         bad = np.flatnonzero(~np.isfinite(boxes).all(axis=1))[0]
         raise ValueError(f"boxes must be finite, box {bad} is {boxes[bad].tolist()}")
-    checked = [boxes]
+    corners = boxes.reshape(-1, 2, 2)
+    checked = [np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)]
     for name, values in (("labels", labels), ("scores", scores), ("masks", masks)):
         values = None if values is None else np.asarray(values)
         if values is not None and len(values) != len(boxes):
@@ -96,13 +103,18 @@ def _visible(box, width, height):
     return box[0] < width and box[1] < height and box[2] > 0 and box[3] > 0
 
 
-def _tag_text(i, labels, scores, names):
-    words = []
+def _tag_line(writer, i, labels, scores, names):
+    """The words of one tag, laid out; None where there is nothing to say."""
+    name = instead = score = ""
     if labels is not None:
-        words.append(str(names[labels[i]]) if names is not None else str(labels[i]))
+        name = str(names[labels[i]]) if names is not None else str(labels[i])
+        name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+        instead = f"#{labels[i]}"  # where no font has the letters of the name
     if scores is not None and math.isfinite(scores[i]):
-        words.append(f"{100 * scores[i]:.0f}%")
-    return " ".join(words)
+        score = f"{100 * scores[i]:.0f}%"
+    if not clean(name + score):
+        return None
+    return writer.line(f"{name} {score}", f"{instead} {score}")
 
 
 def _rounded_distance(x, y, box, radius):
@@ -166,19 +178,14 @@ def _shown_area(boxes, width, height):
     return np.maximum(sides, 0).prod(axis=1).sum()
 
 
-def _padding(font):
-    return max(3, round(font.size / 4))
+def _tag_size(line, pad):
+    return math.ceil(line.width) + 2 * pad, line.height + pad // 2
 
 
-def _tag_size(text, font):
-    pad = _padding(font)
-    return math.ceil(font.getlength(text)) + 2 * pad, sum(font.getmetrics()) + pad // 2
-
-
-def _tag(canvas, box, text, ink, font, thickness, taken):
+def _tag(canvas, box, line, ink, pad, thickness, taken):
     """Draws one tag near the box, inside the image, off other tags if it can; returns its place."""
     height, width = canvas.shape[:2]
-    pad, (w, h) = _padding(font), _tag_size(text, font)
+    w, h = _tag_size(line, pad)
     x1, y1, x2, y2 = box
     half = thickness / 2
     wanted = [(x1 - half, y1 - h), (x1 - half, y1), (x2 + half - w, y1 - h), (x2 + half - w, y1)]
@@ -193,7 +200,7 @@ def _tag(canvas, box, text, ink, font, thickness, taken):
     _blend(canvas, place, 0.92 * coverage, ink)
     luminance = np.dot((0.2126, 0.7152, 0.0722), (np.array(ink) / 255) ** 2.2)
     letters = Image.new("L", (len(x), len(y)))
-    ImageDraw.Draw(letters).text((pad, pad // 4), text, fill=255, font=font)
+    line.draw(letters, pad, pad // 4, 255)
     text_ink = INK if luminance > 0.18 else PAPER
     _blend(canvas, place, np.asarray(letters, np.float32) / 255, text_ink)
     return place

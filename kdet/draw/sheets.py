@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from kdet.draw.boxes import INK, PAPER
+from kdet.draw.text import Writer
 
 MARGIN = 12  # pixels around every picture
 
@@ -18,13 +19,14 @@ def side_by_side(left, right, titles=("truth", "predictions")) -> Image.Image:
     left, right = _picture(left), _picture(right)
     height = max(left.height, right.height)
     pair = [p.resize((round(p.width * height / p.height), height)) for p in (left, right)]
-    font = ImageFont.load_default(max(14, round(height / 28)))
-    band = round(2 * font.size)
+    writer = Writer(max(14, round(height / 28)), titles)
+    band = 2 * writer.size
     size = (pair[0].width + pair[1].width + 3 * MARGIN, height + band + MARGIN)
     sheet, x = Image.new("RGB", size, PAPER), MARGIN
     for picture, title in zip(pair, titles):
         sheet.paste(picture, (x, band))
-        ImageDraw.Draw(sheet).text((x, band / 2), title, fill=INK, font=font, anchor="lm")
+        line = writer.line(title)
+        line.draw(sheet, x, round((band - line.height) / 2), INK)
         x += picture.width + MARGIN
     return sheet
 

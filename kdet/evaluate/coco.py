@@ -26,7 +26,7 @@ def evaluate_coco(truth: dict, results: list[dict], image_ids, iou_type: str = "
 
     Returns:
         {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"}:
-        0..1, -1 where the truth holds no object of that size; "per_class": name -> {"AP", "AP50",
+        0..1, None where the truth holds no object of that size; "per_class": name -> {"AP", "AP50",
         "objects"}, crowds not counted.
 
     Raises:
@@ -49,7 +49,8 @@ def evaluate_coco(truth: dict, results: list[dict], image_ids, iou_type: str = "
         }
         for k, category in enumerate(scored.params.catIds)
     }
-    return {**dict(zip(NAMES, map(float, scored.stats))), "per_class": per_class}
+    numbers = (float(n) if n > -1 else None for n in scored.stats)
+    return {**dict(zip(NAMES, numbers)), "per_class": per_class}
 
 
 def _run(truth, results, iou_type):
@@ -101,4 +102,4 @@ def _count(annotations):
 
 def _mean_of_defined(values):
     defined = values[values > -1]
-    return float(defined.mean()) if defined.size else -1.0
+    return float(defined.mean()) if defined.size else None

@@ -27,7 +27,7 @@ def predict_all(detector, batches, total: int | None = None) -> dict[int, dict[s
             "original_size": (B, 2)}; returns {"boxes": (B, N, 4) original pixels, "scores":
             (B, N), "labels": (B, N) int32, "valid": (B, N) bool}, possibly more; of these, "masks"
             (B, N, M, M) are pasted and stored as run lengths, an image at a time.
-        batches: evaluation batches (`kdet.data.schema`); rows of image_id -1 are dropped.
+        batches: evaluation batches (`kdet.data.schema`); their repeated rows are dropped.
         total: images to come, for the time left.
 
     Returns:
@@ -45,8 +45,9 @@ def predict_all(detector, batches, total: int | None = None) -> dict[int, dict[s
             valid = outputs.pop("valid").astype(bool)
             sizes = np.asarray(batch["original_size"]).astype(int).tolist()
             before = len(found)
+            repeated = np.asarray(batch["repeated"])
             for row, image_id in enumerate(np.asarray(batch["image_id"]).tolist()):
-                if image_id == -1:
+                if repeated[row]:
                     continue
                 if image_id in found:
                     raise EvaluationError(f"images were evaluated more than once, ids: {image_id}")
@@ -65,7 +66,7 @@ def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco
     Where the detector draws masks and the data has some, "coco" judges boxes and masks in one pass.
 
     Args:
-        detector: see `predict_all`.
+        detector: `kdet.Detector`, or anything that is called like one (`predict_all`).
         records: `kdet.data.records.Records`, or a data set's folder.
         data_config: `kdet.config.Data`.
         batch: images per call.
@@ -88,7 +89,7 @@ def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco
     from kdet.data.records import Records
 
     records = records if isinstance(records, Records) else Records.open(records)
-    masks = metric == "coco" and getattr(getattr(detector, "config", None), "mask", False)
+    masks = metric == "coco" and "masks" in getattr(getattr(detector, "model", None), "output", ())
     truth = truth_of(records, masks)
     masks = masks and has_masks(truth)
     _same_classes(detector, [category["name"] for category in truth["categories"]])
@@ -148,6 +149,8 @@ def result_rows(found: dict[int, dict], truth: dict) -> list[dict]:
 def format_table(metrics: dict, names=None, columns: int | None = None) -> str:
     """The metrics as text: the summary, then one entry per class, times 100.
 
+    A metric that cannot be computed is "undefined"; in a class without objects it is "-".
+
     Args:
         metrics: what `evaluate_coco` or `evaluate_voc` returned.
         names: classes to show, in this order; None shows all.
@@ -161,7 +164,7 @@ def format_table(metrics: dict, names=None, columns: int | None = None) -> str:
         return "\n".join(lines)
     fields = list(per_class[names[0]])
     width = max(map(len, ["class", *names]))
-    head = "  ".join(["class".ljust(width), *(f.rjust(max(len(f), 5)) for f in fields)])
+    head = "  ".join(["class".ljust(width), *(f.rjust(_width(f)) for f in fields)])
     cells = [
         "  ".join([name.ljust(width), *(_cell(f, per_class[name][f]) for f in fields)])
         for name in names
@@ -173,10 +176,15 @@ def format_table(metrics: dict, names=None, columns: int | None = None) -> str:
     return "\n".join(lines)
 
 
+def _width(field):
+    return max(len(field), 5)
+
+
 def _cell(field, value):
     text = str(value) if isinstance(value, int) else _percent(value)
-    return text.rjust(max(len(field), 5))
+    text = "-" if value is None else text
+    return text.rjust(_width(field))
 
 
 def _percent(value):
-    return "-" if value < 0 else f"{100 * value:.1f}"
+    return "undefined" if value is None else f"{100 * value:.1f}"

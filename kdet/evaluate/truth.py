@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 
+from kdet.data.convert.boxes import clip_box
 from kdet.errors import EvaluationError
 
 
@@ -18,7 +19,9 @@ def truth_of(records, masks: bool = False) -> dict:
 
     Returns:
         "categories" in label order (entry k is label k, with its id in the source data), "images"
-        and "annotations" (bbox x y w h and area exactly as annotated, iscrowd, difficult).
+        and "annotations" (bbox x y w h, area as annotated, iscrowd, difficult). A box is exactly as
+        annotated, as the official COCO evaluation uses it, unless it leaves the image: then it is
+        clipped at its corners, to what training saw (`kdet.data.decode.clip_boxes`).
 
     Raises:
         DataError: the folder is no finished data set, or a shard is damaged.
@@ -56,7 +59,8 @@ def _record(example, categories, masks):
     image = {"id": ints("image/id")[0], "height": size[0], "width": size[1]}
     image["file_name"] = feature["image/name"].bytes_list.value[0].decode()
     ids, labels, areas = ints("object/id"), ints("object/label"), doubles("object/area")
-    boxes = doubles("object/bbox").reshape(-1, 4)
+    boxes = doubles("object/bbox").reshape(-1, 4).tolist()
+    boxes = [list(clip_box(box, *size)) for box in boxes]
     flags = ints("object/crowd"), ints("object/difficult")
     lengths = {len(column) for column in (ids, labels, areas, boxes, *flags)}
     if len(lengths) > 1:
@@ -73,9 +77,7 @@ def _record(example, categories, masks):
             "iscrowd": crowd,
             "difficult": difficult,
         }
-        for i, label, box, area, crowd, difficult in zip(
-            ids, labels, boxes.tolist(), areas.tolist(), *flags
-        )
+        for i, label, box, area, crowd, difficult in zip(ids, labels, boxes, areas.tolist(), *flags)
     ]
     if masks:
         # float32's shortest decimals are what was annotated; pycocotools rounds at .1 pixels.

@@ -33,7 +33,7 @@ def evaluate_voc(truth: dict, results: list[dict], image_ids, iou: float = 0.5) 
     Returns:
         For each style "mAP_<style>", the mean over classes with objects (0 for a class without
         detections), and "mAP_<style>_detected", the mean over classes with objects and counted
-        detections, as some published tables take it; -1 where there is no such class.
+        detections, as some published tables take it; None where there is no such class.
         "per_class": name -> {"11point", "area", "integral", "objects", "detections"}.
 
     Raises:
@@ -59,7 +59,7 @@ def evaluate_voc(truth: dict, results: list[dict], image_ids, iou: float = 0.5) 
 
 
 def _mean(values):
-    return float(np.mean(values)) if values else -1.0
+    return float(np.mean(values)) if values else None
 
 
 def _ignored(annotation):
@@ -108,7 +108,7 @@ def _overlaps(a, b):
 
 
 def average_precision(scores, right, objects: int) -> dict[str, float]:
-    """Average precision of one class in every style; -1 without objects.
+    """Average precision of one class in every style; None without objects.
 
     Args:
         scores: (n,) float, any order; equal scores keep their order.
@@ -116,7 +116,7 @@ def average_precision(scores, right, objects: int) -> dict[str, float]:
         objects: how many objects there were to find.
     """
     if not objects:
-        return dict.fromkeys(STYLES, -1.0)
+        return dict.fromkeys(STYLES, None)
     if not len(scores):
         return dict.fromkeys(STYLES, 0.0)
     hits = np.cumsum(np.asarray(right)[np.argsort(-np.asarray(scores), kind="stable")])

@@ -16,11 +16,11 @@ INPUTS = ("image", "resized_size", "original_size")
 class Detector:
     """A network, its decoder, and what they need to know about images and labels.
 
-    Calling it is the contract of every kdet model:
-    `detector({"image": (B, H, W, 3) float32 preprocessed, "resized_size": (B, 2) h, w before
-    padding, "original_size": (B, 2) h, w})` -> `{"boxes": (B, N, 4) float32 xyxy original pixels,
-    "scores": (B, N) float32, "labels": (B, N) int32, "valid": (B, N) bool[, "masks": (B, N, M, M)
-    float32 probabilities over each box, see `kdet.masks.paste_mask`]}`, by falling score.
+    Calling it is the contract of every kdet model: {"image": (B, H, W, 3) float32 preprocessed,
+    "resized_size": (B, 2) h, w before padding, "original_size": (B, 2) h, w} -> {"boxes": (B, N, 4)
+    float32 xyxy original pixels, "scores": (B, N) float32, "labels": (B, N) int32, "valid": (B, N)
+    bool[, "masks": (B, N, M, M) float32 probabilities over each box, see `kdet.masks.paste_mask`]},
+    by falling score.
 
     Attributes:
         network: keras.Model, the image (and its sizes) -> outputs of the network; owns every

@@ -67,15 +67,19 @@ def stateless_uniform(seeds, count, salt):
     Returns:
         (B, N) float32 in [0, 1), 24 bits each.
     """
-    salt = ops.convert_to_tensor(zlib.crc32(salt.encode()), dtype="uint32")
-    x = _scramble(ops.cast(seeds, "uint32")[:, None] + salt)
+    x = _scramble(ops.cast(seeds, "uint32")[:, None] + _word(zlib.crc32(salt.encode())))
     x = _scramble(x + ops.cast(ops.arange(count, dtype="int32"), "uint32")[None])
-    return ops.cast(ops.right_shift(x, 8), "float32") * 2.0**-24
+    return ops.cast(ops.right_shift(x, _word(8)), "float32") * 2.0**-24
 
 
 def _scramble(x):
     """A bijection of 32-bit integers whose output bits all depend on all input bits."""
     for shift, factor in ((16, 0x21F0AAAD), (15, 0x735A2D97), (15, None)):
-        x = ops.bitwise_xor(x, ops.right_shift(x, shift))
-        x = x if factor is None else x * ops.convert_to_tensor(factor, dtype="uint32")
+        x = ops.bitwise_xor(x, ops.right_shift(x, _word(shift)))
+        x = x if factor is None else x * _word(factor)
     return x
+
+
+def _word(value):
+    """A constant for arithmetic on uint32: Keras 3.8 makes int64 of uint32 and a plain int."""
+    return ops.convert_to_tensor(value, dtype="uint32")

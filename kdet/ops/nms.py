@@ -51,16 +51,16 @@ def batched_nms(
         boxes, valid = gather.batch_gather(boxes, order), gather.batch_gather(valid, order)
         classes = None if classes is None else gather.batch_gather(classes, order)
 
-    facts = (iou_threshold, keep, min_overlap, block)
+    settings = (iou_threshold, keep, min_overlap, block)
     tensors = (boxes, valid) if classes is None else (boxes, valid, classes)
-    kept, taken = tf_kernels.xla_compiled(lambda *tensors: _walk(facts, *tensors), *tensors)
+    kept, taken = tf_kernels.xla_compiled(lambda *tensors: _walk(settings, *tensors), *tensors)
     # a place may be in the padding of the last block; such places are never taken
     return ops.where(taken, kept if ordered else gather.batch_gather(order, kept), 0), taken
 
 
-def _walk(facts, boxes, valid, classes=None):
+def _walk(settings, boxes, valid, classes=None):
     """The blocks of `batched_nms`: places (B, keep) int32 that are kept, and which are used."""
-    iou_threshold, keep, min_overlap, block = facts
+    iou_threshold, keep, min_overlap, block = settings
     batch, rounds = ops.shape(boxes)[0], boxes.shape[1] // block
 
     def overlaps(first, second):
@@ -83,10 +83,10 @@ def _walk(facts, boxes, valid, classes=None):
         full = ops.all(ops.sum(ops.cast(taken, "int32"), axis=1) >= keep)
         return ops.logical_and(step * block < most, ops.logical_not(full))
 
-    def walk(step, kept, taken):
+    def visit_block(step, kept, taken):
         here = step * block + ops.arange(block, dtype="int32")
         here = ops.broadcast_to(here[None], (batch, block))
-        hit = _hit(overlaps(here, kept), taken)
+        hit = _overlaps_taken(overlaps(here, kept), taken)
         alive = ops.logical_and(gather.batch_gather(valid, here), ops.logical_not(hit))
         alive = _greedy_fixpoint(overlaps(here, here), alive)
         return (step + 1, *_first(kept, taken, here, alive, keep))
@@ -96,7 +96,7 @@ def _walk(facts, boxes, valid, classes=None):
         ops.zeros((batch, keep), dtype="int32"),
         ops.zeros((batch, keep), dtype="bool"),
     )
-    return ops.while_loop(unfinished, walk, start, maximum_iterations=rounds)[1:]
+    return ops.while_loop(unfinished, visit_block, start, maximum_iterations=rounds)[1:]
 
 
 def multiclass_nms(
@@ -199,12 +199,12 @@ def _greedy_fixpoint(overlap, alive):
         return ops.any(ops.not_equal(previous, current))
 
     def again(previous, current):
-        return current, ops.logical_and(alive, ops.logical_not(_hit(threat, current)))
+        return current, ops.logical_and(alive, ops.logical_not(_overlaps_taken(threat, current)))
 
     return ops.while_loop(changing, again, again(alive, alive), maximum_iterations=size)[1]
 
 
-def _hit(overlap, taken):
+def _overlaps_taken(overlap, taken):
     """Whether any taken box overlaps: (B, n, m) bool, (B, m) bool -> (B, n) bool."""
     return ops.any(ops.logical_and(overlap, taken[:, None, :]), axis=2)
 

@@ -61,14 +61,14 @@ def multilevel_roi_align(features, boxes, size, samples=2, repeatable=True):
     # all levels of all images behind each other: one gather serves every box
     flat = [ops.reshape(features[name], (batch, -1, channels)) for name in names]
     flat = ops.reshape(ops.concatenate(flat, axis=1), (-1, channels))
-    height = _each([shape[0] for shape in shapes], level - first)
-    width = _each([shape[1] for shape in shapes], level - first)
-    start = _each([sum(counts[:i]) for i in range(len(counts))], level - first)
+    height = _per_box([shape[0] for shape in shapes], level - first)
+    width = _per_box([shape[1] for shape in shapes], level - first)
+    start = _per_box([sum(counts[:i]) for i in range(len(counts))], level - first)
     start = start + ops.arange(batch, dtype="int32")[:, None] * sum(counts)
 
     pooled = 0.0
-    for x, x_weight in _taps(*extents[0], width, size, samples):
-        for y, y_weight in _taps(*extents[1], height, size, samples):
+    for x, x_weight in _bilinear_weights(*extents[0], width, size, samples):
+        for y, y_weight in _bilinear_weights(*extents[1], height, size, samples):
             row = start[..., None] + y * width[..., None]
             weight = y_weight[..., :, None] * x_weight[..., None, :]
             values = ops.take(flat, row[..., :, None] + x[..., None, :], axis=0)
@@ -117,11 +117,11 @@ def _extents(boxes, scale):
     ]
 
 
-def _each(numbers, index):
+def _per_box(numbers, index):
     return ops.take(ops.cast(ops.stack(numbers), "int32"), index)
 
 
-def _taps(start, length, count, size, samples):
+def _bilinear_weights(start, length, count, size, samples):
     """The two cells that every sample along one axis mixes.
 
     Args:

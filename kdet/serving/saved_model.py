@@ -17,25 +17,7 @@ from kdet.ops import tf_kernels
 
 
 def export(detector, folder) -> Path:
-    """Writes a SavedModel with image preparation and NMS inside.
-
-    Signatures, both returning boxes (N, D, 4) float32 xyxy pixels of the image given, scores
-    (N, D) float32, labels (N, D) int32 and num_detections (N,) int32, by falling score:
-        serving_default(image: uint8 (N, H, W, 3) RGB)
-        serve_bytes(image_bytes: string (N,)): JPEG or PNG files of any sizes; their EXIF
-            orientation is not applied.
-    With a mask head also masks (N, D, M, M) float32, probabilities over each box; for masks of the
-    image's size, stretch each over its box and cut at 0.5, as `kdet.masks.paste_mask` does exactly.
-    `assets/labels.json` holds the label map.
-
-    Args:
-        detector: `kdet.Detector`; one of mixed precision is exported in float32.
-        folder: where to write; must not exist or hold an earlier export.
-    Returns:
-        The folder.
-    Raises:
-        ConfigError: `folder` is a file, or a folder that holds something else.
-    """
+    """Writes a SavedModel with image preparation and NMS inside; see `kdet.export`."""
     folder = Path(folder)
     if folder.exists() and not (folder / "saved_model.pb").is_file():
         raise ConfigError(

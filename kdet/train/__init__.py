@@ -4,6 +4,8 @@
 knows no family: it takes a network, a function for the targets and a function for the losses.
 """
 
+__all__ = ["main"]
+
 
 def main(recipe, argv=None):
     """Runs the training command of a recipe and ends the process with its exit code.

@@ -29,20 +29,26 @@ VERSION = 1
 PUBLISHED = ("imagenet", "released")
 
 
-def describe_run(recipe: Recipe, labels: LabelMap, seed: int, precision: str) -> dict:
-    """The part of `meta` that a resumed run must share with the stored one, JSON-ready."""
-    about = {"recipe": to_dict(recipe), "labels": to_dict(labels)}
+def describe_run(
+    recipe: Recipe, labels: LabelMap, seed: int, precision: str, data: str = ""
+) -> dict:
+    """The part of `meta` that a resumed run must share with the stored one, JSON-ready.
+
+    `data` is the fingerprint of the training records, see `kdet.data.records.Records`.
+    """
+    about = {"recipe": to_dict(recipe), "labels": to_dict(labels), "data": data}
     return json.loads(json.dumps({**about, "seed": seed, "precision": precision}))
 
 
-def save(path, trainer, about: dict, best: float | None = None) -> None:
+def save(path, trainer, about: dict, best: float | None = None, evaluated: int = 0) -> None:
     """Writes weights, slots, step and loss scale of a trainer.
 
     Args:
         path: the `.npz` file to replace.
         trainer: a `kdet.train.trainer.Trainer`.
         about: from `describe_run`.
-        best: the best metric so far.
+        best: the best metric so far; None if there is none or it is undefined.
+        evaluated: the step of the last evaluation.
     """
     arrays = {f"weights/{name}": v.numpy() for name, v in by_path(trainer.network).items()}
     arrays |= {f"slots/{name}": v.numpy() for name, v in trainer.optimizer.slots.items()}
@@ -54,20 +60,35 @@ def save(path, trainer, about: dict, best: float | None = None) -> None:
         "batch": trainer.schedule.batch,
         "loss_scale": [scale.value, scale.good],
         "best": best,
+        "evaluated": evaluated,
     }
     write_npz(path, arrays, meta)
 
 
-def restore(path, trainer, about: dict) -> float | None:
-    """Puts a trainer where `save` found it and returns the best metric so far.
+def restore(path, trainer, about: dict, other_data: bool = False) -> dict:
+    """Puts a trainer where `save` found it.
 
+    Args:
+        path: the checkpoint.
+        trainer: a `kdet.train.trainer.Trainer` of the same network.
+        about: from `describe_run`.
+        other_data: accept training records that are not those of the stored run.
+    Returns:
+        {"best": the best metric so far or None, "evaluated": step of the last evaluation}.
     Raises:
         CheckpointError: damaged file, another network, recipe, seed, precision or label map.
     """
     arrays, meta = read_npz(path)
     _check_version(path, meta)
     for key, wanted in about.items():
+        if key == "data" and (other_data or not meta.get("data") or not wanted):
+            continue  # checkpoints of earlier versions do not know their data
         difference = _difference(_with_new_names(meta.get(key)), wanted, key)
+        if difference and key == "data":
+            raise CheckpointError(
+                f"{path}: the training records are not those of the stored run: their fingerprint "
+                f"is {wanted} and was {meta['data']}; --other_data continues with them"
+            )
         if difference:
             raise CheckpointError(
                 f"{path}: --resume needs the settings of the stored run; {difference}"
@@ -84,7 +105,7 @@ def restore(path, trainer, about: dict) -> float | None:
     assign(variables, weights)
     assign(buffers, slots)
     trainer.step, trainer.loss_scale.value, trainer.loss_scale.good = step, value, good
-    return best
+    return {"best": best, "evaluated": meta.get("evaluated", step)}
 
 
 def start_from(paths: str, recipe: Recipe, network, labels: LabelMap) -> LoadReport:

@@ -30,6 +30,7 @@ class Options:
     batch: int | None
     init: str
     resume: bool
+    other_data: bool
     replicas: int
     precision: str
     jit: str
@@ -63,7 +64,8 @@ def _flags():
         "weights to start from: none, imagenet (the published backbone; default with --data), "
         "released, a kdet checkpoint, or Paddle's A.tar[,B.tar]",
     )
-    define(yes, "resume", False, "continue from the last checkpoint in --out")
+    define(yes, "resume", False, "continue from the last checkpoint in --out, if there is one")
+    define(yes, "other_data", False, "let --resume continue with other training records")
     define(whole, "replicas", 0, "devices to use; 0: every GPU, or one CPU", lower_bound=0)
     choice("precision", "fp32", "arithmetic", ["fp32", "bf16", "fp16"])
     choice("jit", "auto", "compile the step with XLA", ["auto", "on", "off"])
@@ -100,13 +102,11 @@ def parse(name: str, argv) -> Options | None:
         script = f"recipes/{name}.py"
         print(USAGE % (name, script) + values.get_help())
         return None
-    if values.resume and values.init not in (None, "none"):
-        raise ConfigError("--resume continues with the weights of the run; remove --init")
     if values.eval_every is not None and values.eval_every < 0:
         raise ConfigError(f"--eval_every must be at least 0, got {values.eval_every}")
     fields = {k: values[k].value for k in Options.__dataclass_fields__ if k != "overrides"}
     fields["out"] = fields["out"] or f"runs/{name}"
-    fields["init"] = fields["init"] or ("imagenet" if values.data and not values.resume else "none")
+    fields["init"] = fields["init"] or ("imagenet" if values.data else "none")
     return Options(**fields, overrides=tuple(overrides))
 
 

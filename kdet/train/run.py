@@ -12,20 +12,20 @@ import keras
 import tensorflow as tf
 
 from kdet.config import Recipe
-from kdet.data import Records, train_batches
-from kdet.errors import ConfigError, DataError, LostWorkerError
+from kdet.data import train_batches
+from kdet.errors import ConfigError, LostWorkerError
 from kdet.evaluate.run import evaluate, format_table
 from kdet.models.detector import build
 from kdet.models.families import family_of
 from kdet.serving.saved_model import export
 from kdet.train import checkpoint, distribution, previews
 from kdet.train.cli import Options
+from kdet.train.data_sets import check_masks, limits, make_synthetic_splits, open_splits
 from kdet.train.log import Progress
 from kdet.train.optimizer import describe_schedule
 from kdet.train.signals import stop_on_signal
 from kdet.train.trainer import Trainer, set_precision
 
-SYNTHETIC = {"train": (600, 1), "val": (100, 2)}  # images and seed of the built-in data set
 BANNER = """
   No --data was given, so this trains on the built-in synthetic data set: shapes on painted grounds,
   a small canvas and a short schedule. It shows that everything works; its AP says nothing about
@@ -71,7 +71,7 @@ class TrainingRun:
 
     def __init__(self, recipe: Recipe, options: Options, strategy):
         self.options, self.strategy, self.out = options, strategy, Path(options.out)
-        self.best, self.progress = None, None
+        self.best, self.evaluated, self.progress = None, 0, None
         self.evaluations = 5 if options.data else 2  # of a run, by default
         self.shard = distribution.worker(strategy)
         self.chief = self.shard[0] == 0
@@ -95,7 +95,9 @@ class TrainingRun:
             jit=options.jit,
             precision=options.precision,
         )
-        self.about = checkpoint.describe_run(recipe, labels, options.seed, options.precision)
+        self.about = checkpoint.describe_run(
+            recipe, labels, options.seed, options.precision, self.records.fingerprint
+        )
         self._start()
 
     def run(self) -> bool:
@@ -104,6 +106,8 @@ class TrainingRun:
         if self.chief:
             self.progress = Progress(self.out, trainer.step, self.until, options.log_every)
         try:
+            if self.chief and self._is_evaluation_due():  # a kill came between saving and this
+                self._evaluate()
             with stop_on_signal() as stop:
                 for report in trainer.train(self._batches(), self.until):
                     if self.chief:
@@ -136,25 +140,28 @@ class TrainingRun:
             folder = self.out / "data"
             self._print(BANNER)
             if self.chief:
-                _make_synthetic(folder, recipe.data)
+                make_synthetic_splits(folder, recipe.data)
         distribution.check_agreement(self.strategy, self.options.seed, "--seed")  # and wait for it
-        records = Records.open(folder, "train")
-        alone = Path(folder) / "val" / "dataset.json"
-        if records.folder == Path(folder) or not alone.is_file():
+        records, val = open_splits(folder)
+        if val is None:
             self._print(f"{folder} has no val/: nothing is evaluated")
-            return records, None
-        val = Records.open(folder, "val")
-        if val.labels != records.labels:
-            raise DataError(f"{folder}: train/ and val/ have different label maps")
+        if family_of(recipe.model).needs_masks(recipe.model):
+            check_masks(records, recipe.name)
+        for line in limits(records, val, recipe.data):
+            self._print(f"note: {line}")
         return records, val
 
     def _start(self):
         """Weights of a checkpoint where asked for; says what is about to happen."""
         options, trainer = self.options, self.trainer
-        if options.resume:
-            self.best = checkpoint.restore(self.out / "last.npz", trainer, self.about)
+        last = self.out / "last.npz"
+        if options.resume and last.exists():
+            state = checkpoint.restore(last, trainer, self.about, options.other_data)
+            self.best, self.evaluated = state["best"], state["evaluated"]
             self._print(f"continuing after {trainer.step} steps")
-        elif options.init != "none":
+        elif options.resume:
+            self._print(f"there is no checkpoint in {self.out} yet: starting at step 0")
+        if not trainer.step and options.init != "none":
             self._initialise(options.init)
         number = checkpoint.checksum(trainer.network) + trainer.step
         distribution.check_agreement(self.strategy, number, "the first weights")
@@ -195,13 +202,19 @@ class TrainingRun:
         if not report.applied:
             scale = self.trainer.loss_scale.value
             self._print(f"step {report.step}: float16 overflow, skipped; loss scale {scale:g}")
+        due = self._is_evaluation_due()
+        step = self.trainer.step
+        if due or step % self.options.checkpoint_every == 0 or step == self.until:
+            self._save()
+        if due:  # after saving: whatever happens here costs no checkpoint
+            self._evaluate()
+
+    def _is_evaluation_due(self):
         step, every = self.trainer.step, self.options.eval_every
         every = -(-self.until // self.evaluations) if every is None else every
-        if self.val and every and (step % every == 0 or step == self.until):
-            self._evaluate()
-        elif step % self.options.checkpoint_every and step != self.until:
-            return
-        self._save()
+        if not (self.val and every and step) or step == self.evaluated:
+            return False
+        return step % every == 0 or step == self.until
 
     def _evaluate(self):
         step, recipe = self.trainer.step, self.recipe
@@ -213,13 +226,18 @@ class TrainingRun:
         self._print(f"after {step} steps\n{format_table(metrics)}")
         sheet = previews.prediction_sheet(self.detector, self.val)
         self.progress.picture(step, "predictions", sheet)
-        if self.best is None or value > self.best:
+        if value is None:
+            self._print("the metric is undefined; best.npz is the latest checkpoint")
+        if value is None or self.best is None or value > self.best:
             self.best = value
-            checkpoint.save(self.out / "best.npz", self.trainer, self.about, value)
+            checkpoint.save(self.out / "best.npz", self.trainer, self.about, value, step)
+        self.evaluated = step
+        self._save()
 
     def _save(self):
         if self.chief:
-            checkpoint.save(self.out / "last.npz", self.trainer, self.about, self.best)
+            last = self.out / "last.npz"
+            checkpoint.save(last, self.trainer, self.about, self.best, self.evaluated)
 
     def _finish(self):
         folder = export(self.detector, self.out / "saved_model")
@@ -235,12 +253,3 @@ class TrainingRun:
 
 def _print(text):
     print(text, file=sys.stderr, flush=True)
-
-
-def _make_synthetic(folder, data):
-    from kdet.data.convert.synthetic import make_synthetic
-
-    for split, (images, seed) in SYNTHETIC.items():
-        if not (folder / split / "dataset.json").is_file():
-            side = (data.short_side, data.short_side)
-            make_synthetic(folder / split, images, seed, side)

@@ -1,7 +1,9 @@
-"""Weights on disk and from the network.
+"""Reading, writing, downloading and loading of weights.
 
-npz         the one file that a checkpoint of kdet is
-download    published files, fetched once; addresses: where they are
-paddle      checkpoints of the reference system
-assign      stored weights into the variables of a network
+npz            the file format of kdet's checkpoints
+download       downloads published files, each one once
+addresses      the addresses of published files
+paddle         checkpoints of the reference system
+assign         assigns weights of the reference system to a network
+match_classes  assigns weights of a kdet checkpoint to a network
 """

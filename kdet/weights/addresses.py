@@ -1,4 +1,4 @@
-"""Where the reference published its weights. Nothing here was ever fetched by kdet's own tests."""
+"""The addresses of the weights that the reference published. kdet's tests do not download them."""
 
 from __future__ import annotations
 
@@ -14,42 +14,43 @@ LICENCE = "PaddleDetection (Apache-2.0)"
 
 
 def released(name: str) -> str:
-    """URL of the published weights of a row.
+    """The URL of the published weights of a row.
 
-    The 2019 table links the row `faster_rcnn_r101_vd_fpn_2x` to the file of the row without vd, a
-    slip: the file of its own name is meant, as later tables say (which give it box AP 40.8).
+    For `faster_rcnn_r101_vd_fpn_2x` the 2019 table links the file of the row without vd by mistake.
+    Later tables link the file with the name of the row, as this function does (box AP 40.8).
     """
     return f"{DETECTORS}{name}.tar"
 
 
 def backbone(config) -> str:
-    """URL of the ImageNet weights that the reference starts training from.
+    """The URL of the ImageNet weights from which the reference starts training.
+
+    Configurations of early 2019 call SENet's file `SE154_vd_pretrained.tar`. Later ones use the
+    name that this function returns.
 
     Args:
         config: a backbone config of `kdet.config`.
     Raises:
-        ConfigError: none was published for this backbone.
-
-    Early 2019 configurations name SENet's file `SE154_vd_pretrained.tar`; later ones as here.
+        ConfigError: no weights were published for this backbone.
     """
     stem = _stem(config)
     if stem is None:
-        raise ConfigError(f"no published weights start {config}; use --init none")
+        raise ConfigError(f"no weights were published for {config}; use --init none")
     return f"{BACKBONES}{stem}_pretrained.tar"
 
 
 def starting_weights(file_name: str) -> str:
-    """URL of published detector weights that training may start from."""
+    """The URL of published detector weights from which training can start."""
     return f"{DETECTORS}{file_name}"
 
 
 def mirrored(url: str, mirror=None) -> str:
-    """The address of the same file elsewhere.
+    """The address of a file on a mirror.
 
     Args:
-        url: of the file.
-        mirror: replaces what stands before the file's name: an address (http, https, file) or a
-            folder. None changes nothing.
+        url: the published address.
+        mirror: replaces everything before the file name. It is an address (http, https, file) or
+            a folder. None returns `url`.
     Raises:
         ConfigError: an address of another kind.
     """
@@ -60,7 +61,7 @@ def mirrored(url: str, mirror=None) -> str:
         mirror = Path(mirror).expanduser().absolute().as_uri()
     if not mirror.startswith(("http://", "https://", "file://")):
         raise ConfigError(
-            f"a mirror is http://..., https://..., file:///... or a folder; got {mirror!r}"
+            f"a mirror is http://..., https://..., file:///... or a folder, got {mirror!r}"
         )
     return f"{mirror.rstrip('/')}/{name}"
 
@@ -70,6 +71,8 @@ def _stem(config):
         return "MobileNetV1" if config.width == 1 else None
     if isinstance(config, DarkNet):
         return "DarkNet53"
+    if not isinstance(config, ResNet):
+        return None
     key = config.depth, config.variant, config.groups, config.squeeze_excite
     return {
         (34, "b", 1, False): "ResNet34",
@@ -79,4 +82,4 @@ def _stem(config):
         (101, "d", 1, False): "ResNet101_vd",
         (101, "d", 64, False): "ResNeXt101_vd_64x4d",
         (152, "d", 64, True): "SENet154_vd",
-    }.get(key if isinstance(config, ResNet) else None)
+    }.get(key)

@@ -1,4 +1,4 @@
-"""Stored weights into the variables of a network: all of them, or the start of training."""
+"""Assigns weights of the reference to the variables of a network, either all or some of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kdet.weights.npz import some
 from kdet.weights.paddle.checkpoint import Part, arrays
 from kdet.weights.paddle.names import fold, from_reference, to_reference
 
-# what training leaves in a checkpoint beside the weights: counters, rates, fetched losses, slots
+# tensors of a training checkpoint that are not weights: counters, rates, losses, optimizer slots
 LEFTOVERS = re.compile(
     r"^(@LR_DECAY_COUNTER@|learning_rate(_\w+)?|(.+\.)?tmp_\d+)$"
     r"|_(velocity|momentum|mean_square|mean_grad)_0$"
@@ -23,13 +23,13 @@ NORM = ("scale", "offset", "mean", "variance")
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What happened to the variables of a network and to the stored tensors.
+    """What was loaded into a network, and what was not.
 
     Attributes:
-        loaded: paths of the variables that were assigned, at least in part.
-        initialized: paths of those that kept their initial values.
-        unused: names of the stored tensors that no variable took.
-        matched: names of the classes whose rows were taken over, if the classes differ.
+        loaded: paths of the variables that were assigned, completely or in part.
+        initialized: paths of the variables that kept their initial values.
+        unused: names of the stored tensors that were not assigned to any variable.
+        matched: names of the classes whose weights were copied. Empty if the classes are equal.
     """
 
     loaded: tuple[str, ...]
@@ -50,7 +50,7 @@ class LoadReport:
 
 
 def initialized_layers(report: LoadReport) -> list[str]:
-    """The initialised variables, or their layer where all of it is: ["fpn", "head/bias"]."""
+    """The layers that kept all initial values, and else the variables: ["fpn", "head/bias"]."""
     partly = {_layer(path) for path in report.loaded}
     names = (path if _layer(path) in partly else _layer(path) for path in report.initialized)
     return list(dict.fromkeys(names))
@@ -61,39 +61,42 @@ def _layer(path):
 
 
 def load_strict(network, family, config, parts: dict[str, Part], where, new_classes=False):
-    """Gives every variable of a network its tensor of the reference, and finds a use for each.
+    """Assigns all tensors of the reference to all variables of a network.
 
-    Batch-norm statistics are folded for frozen layers (`names.fold`). Counters, rates, losses and
-    optimizer slots that training leaves in a checkpoint are ignored.
+    Loading is strict: a missing or unused tensor is an error. Batch-norm statistics are folded for
+    frozen layers (`names.fold`). Counters, learning rates, losses and optimizer slots of training
+    are ignored.
 
     Args:
         network: keras.Model.
-        family: `kdet.models.family.Family` of the network, with its names.
-        config: of the network.
-        parts: from `paddle.find`.
+        family: the `kdet.models.family.Family` of the network, which has the names.
+        config: the config of the network.
+        parts: the result of `paddle.find`.
         where: the checkpoint, for messages.
-        new_classes: keep the initial values of layers that depend on the number of classes, if
-            that differs.
+        new_classes: True keeps the initial values of layers that depend on the number of classes,
+            if that number differs.
     Returns:
         LoadReport.
     Raises:
-        CheckpointError: one line that lists what is missing, left over or misshapen; nothing was
+        CheckpointError: one line that lists missing, unused and misshapen tensors. Nothing was
             assigned.
     """
     plan = _Plan(network, family, config, parts, new_classes)
+    # All names and shapes are checked before the first assignment, so an error changes nothing.
     unused = [name for name in plan.unused if not LEFTOVERS.search(name)]
     _refuse(where, {"missing": plan.missing, "left over": unused, "wrong shape": plan.misshapen})
     return plan.run()
 
 
 def load_partial(network, family, config, parts: dict[str, Part], where) -> LoadReport:
-    """Starts training from what a checkpoint of the reference has: at least all of the backbone.
+    """Assigns the tensors that a checkpoint of the reference has, for the start of training.
 
-    Layers on top of the backbone that it lacks, or that are of another number of classes, keep
-    their initial values; tensors without a variable are ignored. See `load_strict`.
+    The checkpoint must have the complete backbone. Other layers keep their initial values where the
+    checkpoint does not have them, or has them for another number of classes. Unused tensors are
+    ignored. See `load_strict` for the arguments.
 
     Raises:
-        CheckpointError: a part of the backbone is missing, or a shape differs; nothing was
+        CheckpointError: a part of the backbone is missing, or a shape differs. Nothing was
             assigned.
     """
     plan = _Plan(network, family, config, parts, new_classes=True)
@@ -103,7 +106,10 @@ def load_partial(network, family, config, parts: dict[str, Part], where) -> Load
 
 
 def possible_names(network, family) -> list[list[str]]:
-    """What a checkpoint of a network may hold: its norms folded, or with their statistics."""
+    """The two lists of tensor names that a checkpoint may have: norms folded, or with statistics.
+
+    A file of all variables stores no names, so its number of tensors selects one of the lists.
+    """
     names = [family.reference_name(v.path) for v in network.variables]
     norms = {n.removesuffix("_scale") for n in names if n.endswith("_scale")}
     more = [f"{norm}_{kind}" for norm in sorted(norms) for kind in NORM[2:]]
@@ -117,7 +123,7 @@ def _refuse(where, problems):
 
 
 class _Plan:
-    """Which variable takes which tensors; nothing is read before `run`."""
+    """Which tensors make each variable. Values are read by `run`, and only there."""
 
     def __init__(self, network, family, config, parts, new_classes):
         self.parts = family.rename_stored(parts)
@@ -138,7 +144,7 @@ class _Plan:
         self.unused = [name for name in self.parts if name not in used]
 
     def needed(self, name):
-        """Names of the tensors that make the variable of this name: one, or those of a norm."""
+        """Names of the tensors for a variable: one name, or the four names of a folded norm."""
         norm, _, kind = name.rpartition("_")
         folded = kind in NORM[:2] and f"{norm}_mean" not in self.variables
         if folded and {f"{norm}_mean", f"{norm}_variance"} & set(self.parts):
@@ -146,14 +152,14 @@ class _Plan:
         return [name]
 
     def path_of(self, name):
-        """The path of the variable that wants a tensor."""
+        """The path of the variable that needs a tensor."""
         variable = self.variables.get(name)
-        if variable is None:  # statistics that would be folded
+        if variable is None:  # a mean or variance, which is folded into the scale
             variable = self.variables[f"{name.rpartition('_')[0]}_scale"]
         return variable.path
 
     def run(self) -> LoadReport:
-        """Reads and assigns, the large tensors one after the other."""
+        """Reads and assigns all tensors. One large tensor at a time is in memory."""
         wanted = {
             name: self.needed(name)
             for name in self.variables
@@ -169,6 +175,7 @@ class _Plan:
                 self.variables[name].assign(from_reference(array, name))
             if name.rpartition("_")[2] in NORM:
                 norms[name] = array
+        # A folded norm needs four tensors, which may be anywhere in the file: they come last.
         for name in sorted(set(wanted) - direct):
             values = (norms[n].astype("float64") for n in wanted[name])
             folded = dict(zip(NORM, fold(*values)))
@@ -180,6 +187,7 @@ class _Plan:
         )
 
     def _shape(self, name, variable):
+        # `broadcast_to` makes an array of this shape that takes one byte of memory.
         return to_reference(np.broadcast_to(np.int8(0), variable.shape), name).shape
 
     def _fits(self, name, wanted):

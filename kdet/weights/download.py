@@ -1,11 +1,11 @@
-"""Files from the network, once: resumed, checked, kept.
+"""Downloads files once. An interrupted download is resumed, and files are checked and kept.
 
     KDET_HOME/weights/NAME        the file (KDET_HOME is ~/.cache/kdet by default)
-    KDET_HOME/weights/NAME.json   its size and SHA-256, written when it was first complete
-    KDET_HOME/weights/NAME.part   what has come so far
-    KDET_HOME/weights/NAME.lock   held by the process that fetches
+    KDET_HOME/weights/NAME.json   its size and SHA-256, written when the file is first complete
+    KDET_HOME/weights/NAME.part   the part that is downloaded so far
+    KDET_HOME/weights/NAME.lock   locked by the process that downloads
 
-KDET_MIRROR replaces everything before NAME in an address; a plain folder will do, too.
+KDET_MIRROR replaces everything before NAME in an address. It may also be a folder.
 """
 
 from __future__ import annotations
@@ -27,41 +27,43 @@ from kdet.files import file_lock, read_json, sha256_of, write_json
 from kdet.weights.addresses import mirrored
 
 CHUNK = 1 << 18
-TRIES = 4  # in a row without a single byte
-PERMANENT = (400, 401, 403, 404, 405, 410, 451)
+TRIES = 4  # failures in a row that brought no byte
+PERMANENT = (400, 401, 403, 404, 405, 410, 451)  # status codes that another try does not change
 NETWORK = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def cache_dir() -> Path:
-    """Where fetched files are kept: KDET_HOME, or ~/.cache/kdet.
+    """The folder of downloaded files: KDET_HOME, or ~/.cache/kdet.
 
     Raises:
-        DownloadError: KDET_HOME is not set, and whoever runs this has no home.
+        DownloadError: KDET_HOME is not set, and the user has no home folder.
     """
     try:
         return Path(os.environ.get("KDET_HOME") or "~/.cache/kdet").expanduser()
     except RuntimeError:
-        raise DownloadError("there is no home folder for fetched files; set KDET_HOME") from None
+        raise DownloadError("there is no home folder for downloads; set KDET_HOME") from None
 
 
 def download(url: str, mirror=None, check=None, timeout=30.0, pause=1.0) -> Path:
-    """A local copy of a published file, fetched at most once.
+    """A local copy of a published file, which is downloaded at most once.
 
-    A file put there by hand is taken as it is, and checked from then on.
+    A file that the user placed in the folder is accepted. Its SHA-256 is recorded and checked from
+    then on.
 
     Args:
-        url: address; the file's name is its last part.
-        mirror: replaces what stands before the name: an address (http, https, file) or a folder;
-            default: KDET_MIRROR.
-        check: called with the path of a new file before it is accepted; raises CheckpointError.
-        timeout: seconds without a byte after which a connection is given up.
-        pause: seconds before the second try; doubled for each further one.
+        url: address; its last part is the file name.
+        mirror: replaces everything before the file name. It is an address (http, https, file) or
+            a folder. Default: KDET_MIRROR.
+        check: called with the path of a new file before the file is accepted. It raises
+            CheckpointError for a file that is not accepted.
+        timeout: seconds without a byte after which a connection is closed.
+        pause: seconds before the second try. It is doubled for each further try.
     Returns:
-        path of the file, whole and of the recorded size and SHA-256.
+        The path of the complete file, which has the recorded size and SHA-256.
     Raises:
-        DownloadError: one line that names the address and the place to put the file by hand.
-        ConfigError: the mirror is no address.
+        DownloadError: one line with the address and the path where the file can be placed manually.
+        ConfigError: the mirror is neither an address nor a folder.
     """
     name = url.rpartition("/")[2]
     folder = cache_dir() / "weights"
@@ -81,26 +83,27 @@ def download(url: str, mirror=None, check=None, timeout=30.0, pause=1.0) -> Path
         if error.errno in FULL:
             reason = f"no space left for {name}"
         else:
-            reason = f"cannot keep {name} there: {error}"
+            reason = f"cannot store {name} in this folder: {error}"
         raise DownloadError(f"{folder}: {reason}; set KDET_HOME to another folder") from None
     return path
 
 
 def recorded_sha256(path) -> str:
-    """SHA-256 of a file that `download` just returned; read from its record if there is one."""
+    """The SHA-256 of a file that `download` returned. It is read from the record if possible."""
     path = Path(path)
     return read_json(path.with_name(f"{path.name}.json")).get("sha256") or sha256_of(path)
 
 
 def _alone(folder, name, path):
-    """The lock; a file that is there already can be had from a folder that nobody may write to."""
+    """The lock of a file, so that one process downloads and the others wait."""
+    # A complete file in a read-only folder, such as a shared cache, needs no lock.
     if path.exists() and not os.access(folder, os.W_OK):
         return contextlib.nullcontext()
     return file_lock(folder / f"{name}.lock", f"another process downloads {name}; waiting")
 
 
 def _accept(path, record, check, url):
-    """Checks a file against its record, or records it; a bad new file is removed."""
+    """Compares a file with its record, or writes the record. A bad new file is removed."""
     content, new = {"size": path.stat().st_size, "sha256": sha256_of(path)}, path.suffix == ".part"
     try:
         if record.exists():
@@ -109,8 +112,8 @@ def _accept(path, record, check, url):
                 if wanted.get(key) != value:
                     then = "" if new else f"delete it to download it again from {url}, or "
                     raise DownloadError(
-                        f"{path}: {key} is {value}, but was {wanted.get(key)} when first downloaded;"
-                        f" {then}delete {record.name} beside it if the change is meant"
+                        f"{path}: {key} is {value}, but was {wanted.get(key)} when first "
+                        f"downloaded; {then}delete {record.name} if the change is intended"
                     )
             return
         if check:
@@ -118,14 +121,14 @@ def _accept(path, record, check, url):
     except CheckpointError as error:
         if new:
             path.unlink()
-            raise DownloadError(f"{url}: refused what came: {error}") from None
+            raise DownloadError(f"{url}: the downloaded file was refused: {error}") from None
         raise
     if new or os.access(record.parent, os.W_OK):
         write_json(record, {"url": url, **content})
 
 
 def _download(url, part, path, timeout, pause):
-    """Fetches into `part`, going on where an earlier try or process stopped."""
+    """Downloads into `part`. Continues where an earlier try or process stopped."""
     tries, total = 0, None
     while True:
         before = part.stat().st_size if part.exists() else 0
@@ -136,36 +139,38 @@ def _download(url, part, path, timeout, pause):
             reason = f"cut after {part.stat().st_size} of {total} bytes"
         except urllib.error.HTTPError as error:
             reason = f"{error.code} {error.reason}"
-            if error.code == 416:  # what we have is no beginning of what they have
+            if error.code == 416:  # the stored part is longer than the file of the server
                 part.unlink(missing_ok=True)
             elif error.code in PERMANENT:
-                raise DownloadError(_by_hand(url, reason, path)) from None
+                raise DownloadError(_failure(url, reason, path)) from None
         except NETWORK as e:
             reason = str(getattr(e, "reason", e)) or type(e).__name__
-        except ValueError as e:  # no address
-            raise DownloadError(_by_hand(url, str(e), path)) from None
+        except ValueError as e:  # `url` is not an address
+            raise DownloadError(_failure(url, str(e), path)) from None
         after = part.stat().st_size if part.exists() else 0
+        # A slow line that breaks often still ends: every try that brought bytes resets the count.
         tries = 0 if after > before else tries + 1
         if tries >= TRIES:
-            raise DownloadError(_by_hand(url, " ".join(reason.split()), path))
+            raise DownloadError(_failure(url, " ".join(reason.split()), path))
         wait = min(pause * 2 ** max(tries - 1, 0), 60)
         print(f"{url}: {reason}; again in {wait:g} s", file=sys.stderr, flush=True)
         time.sleep(wait)
 
 
-def _by_hand(url, reason, path):
+def _failure(url, reason, path):
     return (
-        f"cannot download {url}: {reason}; put the file there by hand as {path}, "
-        "or name a mirror in KDET_MIRROR"
+        f"cannot download {url}: {reason}; put the file manually at {path}, "
+        "or set KDET_MIRROR to a mirror"
     )
 
 
 def _once(url, part, timeout):
-    """One connection; appends what comes. Returns the size of the file, or None if unknown."""
+    """Reads from one connection into `part`. Returns the file's size, or None if unknown."""
     note = part.with_suffix(part.suffix + ".json")
     have = part.stat().st_size if part.exists() else 0
     state = read_json(note).get("validator") if have and note.exists() else None
     request = urllib.request.Request(url)
+    # If-Range: the server sends the rest only if the file is still the same, else the whole file.
     if have and state:
         request.add_header("Range", f"bytes={have}-")
         request.add_header("If-Range", state)
@@ -175,7 +180,7 @@ def _once(url, part, timeout):
             match = re.match(r"bytes (\d+)-\d+/(\d+)$", answer.headers.get("Content-Range", ""))
             if not match or int(match[1]) != have:
                 part.unlink(missing_ok=True)
-                raise http.client.HTTPException("the server sent another range than asked for")
+                raise http.client.HTTPException("the server sent a range that was not requested")
             start, total = have, match[2]
         total = int(total) if total and total.isdecimal() else None
         write_json(note, {"validator": _validator(answer.headers)})
@@ -192,7 +197,7 @@ def _once(url, part, timeout):
 
 
 def _more(answer):
-    """The next bytes. Whatever fails here failed on the way, not on our disk."""
+    """The next bytes. An OSError here comes from the connection and not from the disk."""
     try:
         return answer.read1(CHUNK)
     except OSError as error:
@@ -200,11 +205,13 @@ def _more(answer):
 
 
 def _validator(headers):
+    """A value that changes with the file. A weak ETag (W/) does not assure equal bytes."""
     tag = headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
 
 
 def _check_room(part, total, start):
+    # before the first byte: nobody should wait for 500 MB to learn that the disk is full
     free = shutil.disk_usage(part.parent).free
     if total is not None and total - start > free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -1,4 +1,4 @@
-"""Weights of a kdet checkpoint into a network, whose classes may be others."""
+"""Assigns weights of a kdet checkpoint to a network, which may have other classes."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from kdet.weights.npz import check_complete
 
 
 def load_named(network, family, config, stored: dict, names, own_names, where, read) -> LoadReport:
-    """Assigns the weights of a kdet checkpoint; classes are matched by their names.
+    """Assigns the weights of a kdet checkpoint. Classes are matched by their names.
 
-    If both sides have the same class names in the same order, everything must fit and is loaded.
-    Otherwise the rows of classes that both sides know by name are taken over, in layers that depend
-    on the classes; their other rows keep their initial values.
+    If checkpoint and network have the same class names in the same order, all weights are loaded.
+    Otherwise, in layers that depend on the classes, the weights of common classes are copied, and
+    the weights of other classes keep their initial values.
 
     Args:
         network, family, config: see `load_strict`.
         stored: variable path -> entry with a shape.
         names: class names of the checkpoint, in label order.
-        own_names: class names of the network.
+        own_names: class names of the network, in label order.
         where: the checkpoint, for messages.
-        read: called with a list of paths; yields (path, array) one after the other.
+        read: called with a list of paths; yields one (path, array) after the other.
     Raises:
-        CheckpointError: a variable or a stored weight is left over, or a shape differs.
+        CheckpointError: a variable or a stored weight is unused, or a shape differs.
     """
     variables = by_path(network)
+    # A name that is only a number ("0", "1") says nothing about the class.
     common = tuple(name for name in own_names if name in names and not name.isdecimal())
     axes = {}
     if tuple(names) != tuple(own_names):
@@ -47,15 +48,16 @@ def load_named(network, family, config, stored: dict, names, own_names, where, r
 
 
 def _with_classes(shape, axis, count, other):
-    """A variable's shape if it had `other` classes instead of `count`."""
+    """The shape of a variable for `other` classes, from its shape for `count` classes."""
     if axis is None:
         return shape
+    # The last axis is `groups` (anchors) times the entries of no class and those of each class.
     groups = shape[-1] // (axis.fixed + axis.unit * count)
     return (*shape[:-1], groups * (axis.fixed + axis.unit * other))
 
 
 def _take_classes(stored, own, axis, names, own_names, common):
-    """`own` with the entries of no class and of the `common` classes taken from `stored`."""
+    """`own` with entries copied from `stored`: those of no class and of the `common` classes."""
 
     def split(array, count):
         return array.reshape(*array.shape[:-1], -1, axis.fixed + axis.unit * count)
@@ -69,7 +71,7 @@ def _take_classes(stored, own, axis, names, own_names, common):
 
 
 def by_path(network) -> dict:
-    """Path -> variable for everything a network remembers. Raises ConfigError for equal paths."""
+    """Path -> variable, for all variables of a network. Raises ConfigError for equal paths."""
     variables = {v.path: v for v in network.variables}
     if len(variables) != len(network.variables):
         paths = [v.path for v in network.variables]

@@ -1,10 +1,10 @@
-"""One checkpoint, one file: named arrays and a JSON description in an uncompressed `.npz`.
+"""The file format of a checkpoint: arrays and a JSON text in one uncompressed `.npz` file.
 
     weights/<variable path>   every variable of the network
     slots/<variable path>     the optimizer's buffers
-    meta                      JSON text: see `kdet.train.checkpoint`
+    meta                      JSON text, see `kdet.train.checkpoint`
 
-Nothing in such a file can run code: pickled entries are refused.
+Pickled entries are refused, so reading a file cannot run code.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ BROKEN = (
 
 
 def write_npz(path, arrays: dict, meta: dict) -> None:
-    """Writes a checkpoint so that `path` holds either the old file or the whole new one.
+    """Writes a checkpoint. After a crash, `path` is either the old file or the complete new one.
 
     Args:
-        path: the file to (re)place; its folder must exist.
-        arrays: name -> array, any shape, plain numeric dtype; variables of Keras are copied one
-            after the other.
-        meta: JSON-ready dict.
+        path: the file to write or replace. Its folder must exist.
+        arrays: name -> array of any shape and a plain numeric dtype, or Keras variable. One
+            variable at a time is copied.
+        meta: a dict for JSON.
     Raises:
-        CheckpointError: an array is named `meta` or has no plain numeric dtype.
+        CheckpointError: an array has the name `meta` or no plain numeric dtype.
     """
     path = Path(path)
     for name, array in arrays.items():
@@ -56,12 +56,12 @@ def write_npz(path, arrays: dict, meta: dict) -> None:
 
 
 def read_npz(path) -> tuple[dict, dict]:
-    """Reads what `write_npz` wrote.
+    """Reads a file that `write_npz` wrote.
 
     Returns:
         (arrays, meta): name -> NumPy array, and the JSON dict.
     Raises:
-        CheckpointError: one line with the file and what is wrong with it.
+        CheckpointError: one line with the file and the problem.
     """
     entries, meta = describe_npz(path)
     return dict(read_entries(path, entries)), meta
@@ -69,14 +69,14 @@ def read_npz(path) -> tuple[dict, dict]:
 
 @dataclass(frozen=True)
 class Entry:
-    """An array that was not read yet: shape and NumPy dtype."""
+    """The shape and the NumPy dtype of an array whose values are not read."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
 
 
 def describe_npz(path) -> tuple[dict[str, Entry], dict]:
-    """Like `read_npz`, but without the values; `read_entries` reads them one by one."""
+    """Like `read_npz`, but without the values, which `read_entries` reads one by one."""
     path = Path(path)
     with _one_line_errors(path), _opened(path) as stored:
         meta = json.loads(str(stored[META][()]))
@@ -97,10 +97,10 @@ def describe_npz(path) -> tuple[dict[str, Entry], dict]:
 
 
 def read_entries(path, names) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields (name, array) of the named entries, in this order; at most one is held in memory.
+    """Yields (name, array) of the entries `names` in this order. One array at a time is in memory.
 
     Raises:
-        CheckpointError: one line with the file and what is wrong with it.
+        CheckpointError: one line with the file and the problem.
     """
     path = Path(path)
     with _one_line_errors(path), _opened(path) as stored:
@@ -140,30 +140,29 @@ def _described(packed, name):
 
 
 def _check_sizes(path, entries):
-    """Refuses entries that are not simply there: compressed, overlapping, longer than the file."""
+    """Refuses entries that are compressed, or that are together longer than the file."""
+    # before any memory is taken: a compressed entry of 1 MB may become 1 GB
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise CheckpointError(f"{path}: not a kdet checkpoint (its entries are compressed)")
     total, size = sum(entry.file_size for entry in entries), path.stat().st_size
     if total > size:
-        raise CheckpointError(
-            f"{path}: damaged: its entries promise {total} bytes, but it has {size}"
-        )
+        raise CheckpointError(f"{path}: damaged: its entries need {total} bytes, but it has {size}")
 
 
 def group(arrays: dict, prefix: str) -> dict:
-    """The entries under `prefix/`, without it: {"weights/a/kernel": x} -> {"a/kernel": x}."""
+    """The entries below `prefix/`: {"weights/a/kernel": x} becomes {"a/kernel": x}."""
     return {k[len(prefix) + 1 :]: v for k, v in arrays.items() if k.startswith(f"{prefix}/")}
 
 
 def check_complete(path, stored: dict, wanted: dict) -> None:
-    """Checks that a file and a network agree on names and shapes, all of them.
+    """Checks that a file and a network have the same names and shapes.
 
     Args:
         path: the file, for the message.
-        stored: name -> array read from it.
+        stored: name -> array of the file.
         wanted: name -> shape (tuple) of the network.
     Raises:
-        CheckpointError: one line that lists missing, left-over and misshapen entries.
+        CheckpointError: one line that lists missing, unused and misshapen entries.
     """
     missing = [name for name in wanted if name not in stored]
     unused = [name for name in stored if name not in wanted]
@@ -179,11 +178,11 @@ def check_complete(path, stored: dict, wanted: dict) -> None:
 
 
 def some(names, limit=5) -> str:
-    """The first few of a list of names, for a message of one line."""
+    """The first `limit` names of a list as text, for a message of one line."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(map(one_line, names[:limit])) + more
 
 
 def one_line(text, limit=200) -> str:
-    """Text from a file, fit for a message: one line, nothing that a terminal would obey."""
+    """Text from a file as one line for a message, without the control characters of a terminal."""
     return "".join(c if c.isprintable() else " " for c in text)[:limit]

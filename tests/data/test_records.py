@@ -199,7 +199,10 @@ def test_decode_reads_grey_jpeg_and_png(make_record, make_picture):
 # x, y, w, h in an image of 30 x 40 (h, w) -> expected xyxy, None where it is left out
 BOXES = [
     ((10, 5, 8, 6), (10, 5, 18, 11)),
-    ((-3, -2, 8, 6), (0, 0, 8, 6)),  # begins outside: keeps its width, as the reference
+    ((-3, -2, 8, 6), (0, 0, 5, 4)),  # begins outside: the far edges stay where they are
+    ((-3, 5, 50, 6), (0, 5, 40, 11)),
+    ((-7.5, 5, 8, 6), None),  # half a pixel inside
+    ((-0.25, 5, 0.5, 6), (0, 5, 1, 11)),  # smaller than a pixel itself
     ((35, 25, 8, 6), (35, 25, 40, 30)),
     ((10.5, 5.25, 0.5, 0), (10.5, 5.25, 11.5, 6.25)),  # at least one pixel
     ((0, 0, 40, 30), (0, 0, 40, 30)),
@@ -209,10 +212,13 @@ BOXES = [
 ]
 
 
-def test_boxes_are_clipped_by_the_reference_rule():
+def test_boxes_are_clipped_at_their_corners():
+    """Not as the reference clips COCO boxes: there a box that begins outside keeps its width."""
     boxes, keep = clip_boxes(tf.constant([b for b, _ in BOXES], tf.float64), 30, 40)
     assert keep.numpy().tolist() == [wanted is not None for _, wanted in BOXES]
     assert boxes[keep].numpy().tolist() == [list(wanted) for _, wanted in BOXES if wanted]
+    assert boxes.dtype == tf.float32
+    assert clip_boxes(np.zeros((0, 4)), 20, 30)[0].shape == (0, 4)
 
 
 def test_a_box_of_one_pixel_survives_float32():

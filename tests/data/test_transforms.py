@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from kdet.config import Data
 from kdet.data import transforms
+from kdet.data.augment.resize import resize_by_scale
 from kdet.data.batch_plan import resized_shape
 
 DATA = Data(short_side=32, long_side=48, pad_to=16)
@@ -45,7 +46,7 @@ def test_resize_by_hand():
     """1 x 2 pixels, 0 and 1, scaled by 2: centres at -0.25, 0.25, 0.75, 1.25; edges repeat."""
     image = tf.constant([[[0.0], [1.0]]])
     size = (tf.constant(2), tf.constant(4))
-    out = transforms.resize_bilinear(image, tf.constant(2.0, tf.float64), size, tf.constant([3, 5]))
+    out = resize_by_scale(image, tf.constant(2.0, tf.float64), size, tf.constant([3, 5]))
     row = [0, 0.25, 0.75, 1, 0]
     np.testing.assert_allclose(out[..., 0], [row, row, [0] * 5])
 
@@ -54,7 +55,7 @@ def test_resize_keeps_the_last_row_where_the_size_rounds_up_from_a_half():
     """2.5 * 7 = 17.5 rounds to 18: the last pixel reads at the very edge."""
     image = tf.ones((7, 3, 1))
     size = (tf.constant(18), tf.constant(8))  # 2.5 * 3 = 7.5 -> 8
-    out = transforms.resize_bilinear(
+    out = resize_by_scale(
         image, tf.constant(2.5, tf.float64), size, tf.constant([18, 8])
     )
     np.testing.assert_allclose(out, np.ones((18, 8, 1)))

@@ -63,9 +63,17 @@ MALFORMED = {
     ),
     "no box": (
         lambda x: x.replace(BOX, ""),
-        "object 1: bndbox/xmin: expected an element",
+        "object 1: bndbox: expected an element, got nothing",
     ),
-    "text": (lambda x: x.replace(">11<", ">right<"), "bndbox/xmax: expected a number, got 'right'"),
+    "other box": (
+        lambda x: x.replace("bndbox>", "robndbox>", 2),
+        "object 1: bndbox: expected an element, got nothing; its box is written as 'robndbox'",
+    ),
+    "no corner": (
+        lambda x: x.replace("<xmax>11</xmax>", ""),
+        "object 1: bndbox/xmax: expected an element, got nothing",
+    ),
+    "text": (lambda x: x.replace(">11<", ">right<"), "bndbox/xmax: expected a finite number, got"),
     "nan": (
         lambda x: x.replace(">11<", ">nan<"),
         "bndbox/xmax: expected a finite number",
@@ -80,7 +88,7 @@ MALFORMED = {
     "blank": (lambda x: x.replace(">cat<", "> <"), "object 1: name: expected a text, got an empty"),
     "difficult": (
         lambda x: x.replace("<difficult>1", "<difficult>2"),
-        "object 1: difficult: expected 0 or 1, got 2",
+        "object 1: difficult: expected 0 or 1, got '2'",
     ),
 }
 
@@ -103,7 +111,8 @@ def test_lists_that_cannot_be_used(tmp_path):
     folder, listed = folders.write_voc(tmp_path / "voc")
     listed.write_text("one\nthree\none\n")
     lines = list(map(str, read_voc(folder, listed).problems))
-    assert lines[0].startswith("three.xml: no such file") and "'one' comes twice" in lines[1]
+    assert lines[0] == "list.txt: line 2: 'three': found no annotation file Annotations/three.xml"
+    assert lines[1] == "list.txt: line 3: 'one' comes twice"
     listed.write_text("\n")
     with pytest.raises(DataError, match="expected at least one"):
         convert_voc(folder, listed, tmp_path / "out")

@@ -171,7 +171,7 @@ def test_strict_does_not_take_an_incomplete_data_set(tmp_path):
 def test_no_usable_image_is_an_error(tmp_path):
     paths = many(tmp_path)
     (paths[1] / "7.png").write_bytes(b"nothing")
-    with pytest.raises(DataError, match="expected a JPEG or PNG image.*; 11 more"):
+    with pytest.raises(DataError, match="expected a JPEG, PNG, BMP or WebP image.*; 11 more"):
         convert_coco(*paths, tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
 
@@ -219,5 +219,5 @@ def test_tools_fail_in_one_line(tmp_path):
         run("from_voc.py", "--devkit", tmp_path, "--list", tmp_path / "none", *out),
     ):
         assert done.returncode == 1 and done.stdout == ""
-        assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+        assert done.stderr.startswith("kdet convert: ") and done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()

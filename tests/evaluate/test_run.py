@@ -17,8 +17,8 @@ from kdet.evaluate.truth import has_masks, truth_of
 DATA = Data(short_side=64, long_side=96, pad_to=32)
 
 
-def batch_of(*ids):
-    """An evaluation batch whose images are filled with their id."""
+def batch_of(*ids, repeated=0):
+    """An evaluation batch whose images are filled with their id; the last ones are repeated."""
     image = np.broadcast_to(np.array(ids, np.float32)[:, None, None, None], (len(ids), 8, 8, 3))
     sizes = tf.constant([[8.0, 8.0]] * len(ids))
     return {
@@ -26,6 +26,7 @@ def batch_of(*ids):
         "resized_size": sizes,
         "original_size": sizes,
         "image_id": tf.constant(ids, tf.int64),
+        "repeated": tf.range(len(ids)) >= len(ids) - repeated,
     }
 
 
@@ -44,15 +45,20 @@ def one_box(inputs):
 
 
 def test_predictions_are_keyed_by_image_and_fill_ups_are_dropped():
-    found = predict_all(one_box, [batch_of(4, 9), batch_of(6, -1)], total=3)
+    found = predict_all(one_box, [batch_of(4, 9), batch_of(6, 6, repeated=1)], total=3)
     assert list(found) == [4, 9, 6]
     np.testing.assert_array_equal(found[9]["boxes"], [[0, 0, 9, 9]])
     assert found[6]["scores"].shape == (1,) and found[6]["labels"].tolist() == [1]
 
 
+def test_every_legal_image_id_is_an_image():
+    found = predict_all(one_box, [batch_of(-1, 0), batch_of(-(2**62), 2**62)])
+    assert list(found) == [-1, 0, -(2**62), 2**62]
+
+
 def test_an_image_that_comes_twice_is_an_error():
     with pytest.raises(EvaluationError, match="more than once, ids: 4"):
-        predict_all(one_box, [batch_of(4, 9), batch_of(4, -1)])
+        predict_all(one_box, [batch_of(4, 9), batch_of(4, 5)])
 
 
 def test_rows_use_the_ids_of_the_source():
@@ -128,7 +134,7 @@ def test_boxes_and_masks_are_judged_in_one_pass(folder, tmp_path):
         found = boxes(inputs)
         return {**found, "masks": tf.ones((*found["scores"].shape, 28, 28))}
 
-    detect.config = SimpleNamespace(mask=True)
+    detect.model = SimpleNamespace(output={"masks": None})
     out = tmp_path / "results.json"
     metrics = evaluate(detect, folder, DATA, 2, out=out)
     assert len(calls) == len(boxes.seen) / 2  # every image once, in batches of two
@@ -139,7 +145,7 @@ def test_boxes_and_masks_are_judged_in_one_pass(folder, tmp_path):
     assert len(rows) == 6 and set(rows[0]["segmentation"]) == {"size", "counts"}
     assert "mask_AP50" in format_table(metrics)
     assert "mask_AP" not in evaluate(detect, folder, DATA, 2, metric="voc")
-    detect.config.mask = False  # rows may hold masks that nobody judges
+    detect.model.output = {}  # rows may hold masks that nobody judges
     assert "mask_AP" not in evaluate(detect, folder, DATA, 2)
 
 
@@ -197,14 +203,14 @@ def test_unknown_metric(folder):
 def test_table():
     metrics = {
         "AP": 0.4567,
-        "APs": -1.0,
+        "APs": None,
         "per_class": {
             "cat": {"AP": 0.5, "AP50": 1.0, "objects": 3},
-            "traffic light": {"AP": -1.0, "AP50": -1.0, "objects": 0},
+            "traffic light": {"AP": None, "AP50": None, "objects": 0},
         },
     }
     assert format_table(metrics).splitlines() == [
-        "AP 45.7  APs -",
+        "AP 45.7  APs undefined",
         "",
         "class             AP   AP50  objects",
         "cat             50.0  100.0        3",

@@ -85,13 +85,13 @@ def test_which_classes_are_averaged():
     rows = found((1, 1, 0.9, 0, 0, 20, 20), (1, 3, 0.9, 0, 0, 20, 20))
     metrics = evaluate_voc(truth, rows, [1, 2])
     assert (metrics["mAP_11point"], metrics["mAP_11point_detected"]) == (0.5, 1.0)
-    assert metrics["per_class"]["owl"]["area"] == -1
+    assert metrics["per_class"]["owl"]["area"] is None
 
 
 def test_nothing_found_and_bad_input():
     truth = truth_with((1, 1, 0, 0, 20, 20, 0))
     metrics = evaluate_voc(truth, [], [1, 2])
-    assert (metrics["mAP_area"], metrics["mAP_area_detected"]) == (0, -1)
+    assert (metrics["mAP_area"], metrics["mAP_area_detected"]) == (0, None)
     with pytest.raises(EvaluationError, match="not evaluated, ids: 2"):
         evaluate_voc(truth, [], [1])
     with pytest.raises(EvaluationError, match="non-finite"):

@@ -47,7 +47,8 @@ def test_resumed_equals_uninterrupted_to_the_last_bit(stored):
     whole, _ = fake_family.job(ALONE, steps=7, norm="batch")
     path, _ = stored
     fresh = fake_family.trainer(ALONE, "batch")
-    assert checkpoint.restore(path, fresh, ABOUT) == 0.25
+    state = checkpoint.restore(path, fresh, ABOUT)
+    assert state["best"] == 0.25
     assert fresh.step == 3
     list(fresh.train(fake_family.batches(3), 7))
     for name, value in fake_family.snapshot(fresh, ALONE).items():
@@ -61,7 +62,7 @@ def test_loss_scale_is_stored(tmp_path):
         made.loss_scale.value, made.loss_scale.good = 512.0, 17
         checkpoint.save(tmp_path / "a.npz", made, ABOUT)
         again = fake_family.trainer(ALONE, precision="fp16")
-        assert checkpoint.restore(tmp_path / "a.npz", again, ABOUT) is None
+        assert checkpoint.restore(tmp_path / "a.npz", again, ABOUT)["best"] is None
         assert (again.loss_scale.value, again.loss_scale.good) == (512.0, 17)
     finally:
         set_precision("fp32")
@@ -122,3 +123,14 @@ def test_variables_that_share_a_path_are_refused():
     outer = keras.Model(image, keras.layers.Conv2D(3, 1, name="a")(inner(image)))
     with pytest.raises(ValueError, match="share a path: a/bias, a/kernel"):
         checkpoint.by_path(outer)
+
+
+def test_other_training_records_are_refused_unless_asked_for(stored):
+    path, made = stored
+    checkpoint.save(path, made, {**ABOUT, "data": "0123"}, evaluated=7)
+    assert checkpoint.restore(path, made, {**ABOUT, "data": "0123"})["evaluated"] == 7
+    other = {**ABOUT, "data": "4567"}
+    refused(lambda: checkpoint.restore(path, made, other), "records", "was 0123", "--other_data")
+    assert checkpoint.restore(path, made, other, other_data=True)["evaluated"] == 7
+    checkpoint.save(path, made, ABOUT)  # as earlier versions wrote it
+    checkpoint.restore(path, made, other)

@@ -67,7 +67,7 @@ def test_a_part_that_is_no_beginning_is_dropped(server, home):
 
 def test_not_found_is_said_at_once(server, home):
     server.plan = ["404"] * 9
-    refused(server, "404", f"{server.url}/a.tar", f"by hand as {home / 'a.tar'}", "KDET_MIRROR")
+    refused(server, "404", f"{server.url}/a.tar", f"manually at {home / 'a.tar'}", "KDET_MIRROR")
     assert len(server.seen) == 1 and not (home / "a.tar").exists()
 
 
@@ -80,7 +80,7 @@ def test_a_stalled_server_times_out_and_is_tried_again(server, home):
 
 def test_a_server_that_always_stalls_is_given_up(server, home):
     server.plan = ["stall 0"] * 20
-    refused(server, "timed out", "by hand", timeout=0.1)
+    refused(server, "timed out", "manually", timeout=0.1)
     assert len(server.seen) == module.TRIES
 
 
@@ -96,14 +96,14 @@ def test_the_recorded_size_and_hash_hold(server, home):
     path.write_bytes(DATA[:-1])
     refused(server, str(path), "size is 1048575, but was 1048576", "delete it to download it again")
     path.write_bytes(DATA[:-1] + b"x")
-    refused(server, "sha256 is", "when first downloaded", "delete a.tar.json beside it if")
+    refused(server, "sha256 is", "when first downloaded", "delete a.tar.json if")
     path.unlink()
     assert get(server).read_bytes() == DATA
     path.unlink()
     server.files["a.tar"] = DATA[:-1] + b"x"
-    refused(server, "refused what came", "sha256 is")
+    refused(server, "the downloaded file was refused", "sha256 is")
     server.files["a.tar"] = DATA + b"x"
-    refused(server, "refused what came", "size is 1048577")
+    refused(server, "the downloaded file was refused", "size is 1048577")
     assert names(home) == {"a.tar.json", "a.tar.lock"}
     server.files["a.tar"] = DATA
     assert get(server).read_bytes() == DATA

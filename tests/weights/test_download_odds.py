@@ -27,7 +27,7 @@ def test_an_argument_comes_before_the_variable_and_folders_will_do(
 def test_where_nothing_can_be_kept(server, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("KDET_HOME", str(tmp_path / "file"))
-    refused(server, "cannot keep a.tar there", "set KDET_HOME to another folder")
+    refused(server, "cannot store a.tar in this folder", "set KDET_HOME to another folder")
     monkeypatch.delenv("KDET_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert module.cache_dir() == tmp_path / ".cache" / "kdet"

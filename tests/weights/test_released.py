@@ -118,7 +118,7 @@ def test_an_incomplete_archive_is_an_error(there, home):
 
 def test_an_answer_that_is_no_archive_is_not_kept(there, home):
     there.files = {f"{ROW}.tar": b"<html>welcome to this hotel</html>" * 99}
-    with pytest.raises(DownloadError, match="refused what came: .*not a Paddle checkpoint"):
+    with pytest.raises(DownloadError, match="file was refused: .*not a Paddle checkpoint"):
         models.load(ROW)
     assert not (home / f"{ROW}.tar").exists() and not (home / f"{ROW}.tar.json").exists()
 

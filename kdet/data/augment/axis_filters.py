@@ -9,12 +9,11 @@ bytes until their strip is cut, and Lanczos weights are computed where they are 
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from kdet.data.augment.resize import Window, resize_weights
+from kdet.data.augment.resize import Window, lanczos_kernel, resize_weights
 
 _STRIPS = 15  # of the result along each axis
 _WIDE = 20  # of the result's rows in a strip; a small picture needs fewer strips
@@ -115,26 +114,13 @@ def _lanczos_filter(window, side, mirrored, strips):
     source = base[:, None] + step
     start = tf.cast((tf.cast(base, tf.float64)[:, None] + 0.5 - center) / wide, tf.float32)
     step = tf.cast(step, tf.float32) / tf.cast(wide, tf.float32)
-    weight = _kernel(start[:, None], step[:, None])
+    weight = lanczos_kernel(start[:, None], step[:, None])
     weight *= tf.cast(source < length, tf.float32)[:, :, None]
     image = tf.cast((source >= offset) & (source < offset + window.size), tf.float32)[:, :, None]
     weight *= image / tf.reduce_sum(weight, 1, keepdims=True)
     return AxisFilter(
         first, count, base - offset, weight, tf.reshape(tf.reduce_sum(weight, 1), [-1])
     )
-
-
-def _kernel(x, y):
-    """sinc(z) sinc(z / 3) up to z = 3 and then 0; z = x + y are many more than x and y.
-
-    One sine is enough, as sin 3a = 3 sin a - 4 sin^3 a, and its sum needs none: sin(a + b).
-    """
-    square = tf.square(x + y)
-    x, y = x * (math.pi / 3), y * (math.pi / 3)
-    third = tf.square(tf.sin(x) * tf.cos(y) + tf.cos(x) * tf.sin(y))
-    weight = third * (9 - 12 * third) / (square * math.pi**2)
-    # within a hundredth of the middle the weight is 1 to 2e-4, and the quotient loses digits
-    return tf.where(square < 1e-4, 1.0, tf.where(square < 9, weight, 0.0))
 
 
 def source_range(axis: AxisFilter, size):

@@ -59,10 +59,10 @@ def resize_weights(method: str, length, count, both_shrink=True):
     if method == "nearest":
         return _line(tf.floor(pixel * scale), tf.ones_like(pixel)[:, None], last)
     place = (pixel + 0.5) * scale - 0.5
+    if method == "linear":
+        return _linear(place, last)
     first = tf.floor(place)
     share = (place - first)[:, None]
-    if method == "linear":
-        return _line(first, tf.concat([1 - share, share], 1), last)
     if method == "cubic":
         reach = share + tf.constant([1.0, 0.0, -1.0, -2.0], tf.float64)
         return _line(first - 1, _cubic(tf.abs(reach)), last)
@@ -76,6 +76,13 @@ def _line(first, weight, last):
     step = tf.range(tf.shape(weight)[1])
     index = tf.cast(first, tf.int32)[:, None] + step
     return tf.clip_by_value(index, 0, last), tf.cast(weight, tf.float32)
+
+
+def _linear(place, last):
+    """The two pixels around each place, () float64 counted from the middle of the first pixel."""
+    first = tf.floor(place)
+    share = (place - first)[:, None]
+    return _line(first, tf.concat([1 - share, share], 1), last)
 
 
 def _cubic(x):
@@ -114,11 +121,24 @@ def _lanczos(pixel, scale, length):
     first = tf.maximum(tf.floor(center - 3 * wide + 0.5), 0.0)
     stop = tf.minimum(tf.floor(center + 3 * wide + 0.5), end)
     index = first[:, None] + tf.range(tf.math.ceil(6 * wide) + 1, dtype=tf.float64)
-    reach = tf.cast((index - center[:, None] + 0.5) / wide, tf.float32)
-    weight = _sinc(reach) * _sinc(reach / 3)
-    inside = (tf.abs(reach) < 3) & (index < stop[:, None])
-    weight = tf.where(inside, weight, tf.zeros_like(weight))
+    start = tf.cast((first - center + 0.5) / wide, tf.float32)[:, None]
+    step = tf.cast(tf.range(tf.shape(index)[1]), tf.float32) / tf.cast(wide, tf.float32)
+    weight = lanczos_kernel(start, step)
+    weight = tf.where(index < stop[:, None], weight, tf.zeros_like(weight))
     return _line(first, weight / tf.reduce_sum(weight, 1, keepdims=True), length - 1)
+
+
+def lanczos_kernel(x, y):
+    """sinc(z) sinc(z / 3) up to z = 3 and then 0; z = x + y are many more than x and y.
+
+    One sine is enough, as sin 3a = 3 sin a - 4 sin^3 a, and its sum needs none: sin(a + b).
+    """
+    square = tf.square(x + y)
+    x, y = x * (math.pi / 3), y * (math.pi / 3)
+    third = tf.square(tf.sin(x) * tf.cos(y) + tf.cos(x) * tf.sin(y))
+    weight = third * (9 - 12 * third) / (square * math.pi**2)
+    # within a hundredth of the middle the weight is 1 to 2e-4, and the quotient loses digits
+    return tf.where(square < 1e-4, 1.0, tf.where(square < 9, weight, 0.0))
 
 
 def resample(image, rows, columns, round_between=False):
@@ -145,30 +165,30 @@ def round_pixels(image):
     return tf.clip_by_value(tf.floor(image + 0.5), 0.0, 255.0)
 
 
-def _rows(image, window, index, weight):
+def _rows(image, window, index, weight, total=None):
+    """The pass over rows; `total` pads the result with rows of zeros to this many."""
     height, width, channels = tf.unstack(tf.shape(image))
-    flat = _product(tf.reshape(image, [height, width * channels]), window, index, weight)
-    return tf.reshape(flat, [tf.shape(index)[0], width, channels])
-
-
-def _columns(image, window, index, weight):
-    # Each pass mixes whole rows, which are contiguous; so the columns' pass works on the transpose.
-    return tf.transpose(_rows(tf.transpose(image, [1, 0, 2]), window, index, weight), [1, 0, 2])
-
-
-def _product(matrix, window, index, weight):
-    size = tf.shape(matrix)[0]
+    matrix = tf.reshape(image, [height, width * channels])
     source = index + (window.start - window.offset)
-    weight = tf.where((source >= 0) & (source < size), weight, tf.zeros_like(weight))
-    source = tf.clip_by_value(source, 0, size - 1)
+    weight = tf.where((source >= 0) & (source < height), weight, tf.zeros_like(weight))
+    source = tf.clip_by_value(source, 0, height - 1)
     count, each = tf.unstack(tf.shape(index))
     target = tf.repeat(tf.range(count), each)
-    return tf.raw_ops.SparseTensorDenseMatMul(
+    total = count if total is None else total
+    # As a sparse product: a third less time than gathers and a blend, and it pads as well.
+    flat = tf.raw_ops.SparseTensorDenseMatMul(
         a_indices=tf.cast(tf.stack([target, tf.reshape(source, [-1])], 1), tf.int64),
         a_values=tf.reshape(weight, [-1]),
-        a_shape=tf.cast(tf.stack([count, size]), tf.int64),
+        a_shape=tf.cast(tf.stack([total, height]), tf.int64),
         b=matrix,
     )
+    return tf.reshape(flat, [total, width, channels])
+
+
+def _columns(image, *filter_and_total):
+    # Each pass mixes whole rows, which are contiguous; so the columns' pass works on the transpose.
+    image = _rows(tf.transpose(image, [1, 0, 2]), *filter_and_total)
+    return tf.transpose(image, [1, 0, 2])
 
 
 def resize(image, method: str, size):
@@ -184,3 +204,25 @@ def resize(image, method: str, size):
     shrink = (old[0] >= size[0]) & (old[1] >= size[1])
     lines = [(whole(n), *resize_weights(method, n, m, shrink)) for n, m in zip(old, size)]
     return round_pixels(resample(image, *lines, round_between=method == "lanczos"))
+
+
+def resize_by_scale(image, scale, size, canvas):
+    """Bilinear resizing with the sampling grid given by the scale, not by the ratio of sizes.
+
+    Output pixel p reads at (p + 0.5) / scale - 0.5 (half-pixel centres), edges are repeated and
+    nothing is smoothed before shrinking: OpenCV's INTER_LINEAR with fx = fy = scale.
+
+    Args:
+        image: (h, w, c) float32.
+        scale: () float64.
+        size: height and width of the result, () int32 each.
+        canvas: (2,) int32 h, w; zeros beyond `size`. Must not be smaller.
+    Returns:
+        (canvas h, canvas w, c) float32.
+    """
+    filters = []
+    for axis in (0, 1):
+        pixel = tf.range(tf.cast(size[axis], tf.float64), dtype=tf.float64)
+        length = tf.shape(image)[axis]
+        filters.append((whole(length), *_linear((pixel + 0.5) / scale - 0.5, length - 1)))
+    return _rows(_columns(image, *filters[1], canvas[1]), *filters[0], canvas[0])

@@ -76,7 +76,7 @@ def write_shard(out: Path, name: str, count: int, stream, inputs: str, bar):
         out: folder.
         name: of the shard, without ending.
         count: how many items of `stream` belong to it.
-        stream: iterator of `Prepared`.
+        stream: iterator of `Prepared`, each one decoded once (`kdet.data.convert.check`).
         inputs: fingerprint of all inputs.
         bar: progress bar, moved by one per item.
     Raises:

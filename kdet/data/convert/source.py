@@ -12,20 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kdet.config import LabelMap
+from kdet.data.convert.boxes import is_trainable
 from kdet.data.convert.example_proto import Object
 from kdet.data.schema import VERSION
 from kdet.errors import DataError
 
-CLIPPED = "boxes partly outside the image, clipped when read"
-_SLIVER = 0.01  # pixels; less of a box inside the image counts as outside
-
-
-class FieldError(ValueError):
-    """A field that cannot be used: which one, and what was expected and came instead."""
-
-    def __init__(self, field, message):
-        super().__init__(message)
-        self.field = field
+_RULES = 2  # raised where equal inputs give other records than before
 
 
 class Problem(NamedTuple):
@@ -72,6 +64,7 @@ class Source:
         items: images in the order of the source.
         problems: what was left out so far.
         notes: what was changed or is worth knowing, with counts.
+        annotated: how many objects the source holds, the unusable ones too.
     """
 
     kind: str
@@ -81,9 +74,16 @@ class Source:
     items: list[Item]
     problems: list[Problem] = field(default_factory=list)
     notes: collections.Counter = field(default_factory=collections.Counter)
+    annotated: int = 0
 
-    def check(self):
-        """Raises DataError where nothing is left, or boxes look like fractions of the image."""
+    def check(self, allow_empty: bool = False):
+        """Refuses what nothing could be trained on or measured with.
+
+        Args:
+            allow_empty: whether a source in which nothing is annotated may pass.
+        Raises:
+            DataError: no image or no object is left, or boxes look like fractions of the image.
+        """
         if not self.items:
             first = f"; first problem: {self.problems[0]}" if self.problems else ""
             raise DataError(f"{self.annotations}: expected at least one usable image{first}")
@@ -92,11 +92,39 @@ class Source:
             raise DataError(
                 f"{self.annotations}: bbox: expected pixels, but every box lies within 0..1"
             )
+        trainable = (
+            not o.crowd and is_trainable(o.bbox, i.height, i.width)
+            for i in self.items
+            for o in i.objects
+        )
+        if not any(trainable):
+            self.refuse_empty(self.problems, allow_empty)
+
+    def refuse_empty(self, problems: list[Problem], allow_empty: bool):
+        """Raises DataError for a data set without one object to train on, unless that is meant.
+
+        Args:
+            problems: what was left out; the first one is named.
+            allow_empty: whether a source in which nothing is annotated may pass.
+        """
+        if allow_empty and not self.annotated:
+            return
+        came = f"got {self.annotated} annotations, none of them usable"
+        if not self.annotated:
+            came = "nothing is annotated; if that is meant, use --allow-empty (allow_empty=True)"
+        elif not problems:
+            came = f"got {self.annotated} annotations, all of them crowds, ignored or too small"
+        first = f"; first problem: {problems[0]}" if problems else ""
+        raise DataError(
+            f"{self.annotations}: expected at least one object to train on; {came}{first}"
+        )
 
     def fingerprint(self, shards: int) -> str:
         """Hash of all that decides the shards: annotations, label map, image files, split."""
         sha = hashlib.sha256(
-            json.dumps([VERSION, self.kind, self.digest, self.labels.names, shards]).encode()
+            json.dumps(
+                [VERSION, _RULES, self.kind, self.digest, self.labels.names, shards]
+            ).encode()
         )
         for item in self.items:
             try:
@@ -110,26 +138,6 @@ class Source:
 def _corner(thing):
     x, y, width, height = thing.bbox
     return x + width, y + height
-
-
-def check_box(bbox, height: int, width: int) -> bool:
-    """Whether an annotated box (x, y, w, h in pixels) reaches over the image's border.
-
-    Raises:
-        FieldError: no area, or nothing of it inside the image.
-    """
-    x, y, w, h = bbox
-    if w <= 0 or h <= 0:
-        raise FieldError("bbox", f"expected a positive width and height, got {w:g} x {h:g}")
-    inside_w = min(x + w, width) - max(x, 0)
-    inside_h = min(y + h, height) - max(y, 0)
-    if inside_w < min(_SLIVER, w) or inside_h < min(_SLIVER, h):
-        raise FieldError(
-            "bbox",
-            f"expected a box inside the {width} x {height} image, "
-            f"got x {x:g}..{x + w:g}, y {y:g}..{y + h:g}",
-        )
-    return x < 0 or y < 0 or x + w > width or y + h > height
 
 
 def read_file(path) -> bytes:

@@ -13,43 +13,47 @@ from pathlib import Path
 from xml.parsers import expat
 
 from kdet.config import LabelMap
+from kdet.data.convert.boxes import CLIPPED, check_box, clip_box
 from kdet.data.convert.example_proto import Object
-from kdet.data.convert.source import (
-    CLIPPED,
-    FieldError,
-    Item,
-    Problem,
-    Source,
-    check_box,
-    read_file,
-)
+from kdet.data.convert.fields import FieldError, number_of
+from kdet.data.convert.marks import marks, unexpected_box
+from kdet.data.convert.source import Item, Problem, Source, read_file
+from kdet.data.convert.voc_files import VocFiles
+from kdet.data.convert.voc_list import read_lines, refuse_class_list
 from kdet.data.convert.write import write_dataset
 from kdet.errors import DataError
 
-_IMAGE_FOLDERS = ("JPEGImages", "images")
-_XML_FOLDERS = ("Annotations", "annotations")
-_ENDINGS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_LINE = 80  # characters of a line of the list in an error
 
 
 def convert_voc(
-    devkit, list_file, out, labels=None, shards=None, workers=None, strict=False
+    devkit,
+    list_file,
+    out,
+    labels=None,
+    shards=None,
+    workers=None,
+    strict=False,
+    allow_empty=False,
 ) -> dict:
     """Writes a VOC data set as TFRecord shards; what is wrong is left out and listed.
 
     Args:
         devkit: folder with JPEGImages/ and Annotations/ (or images/ and annotations/).
-        list_file: text file, one image per line: its stem, or "image xml" relative to `devkit`.
+        list_file: text file, one image per line: its path with or without suffix, or "image xml"
+            relative to `devkit`; see `kdet.data.convert.voc_files`.
         out: folder for the shards; a killed conversion goes on where it stopped.
         labels: text file, one class name per line. Default: the classes found, sorted; splits of
             one data set need the same file, or their labels may differ.
-        shards, workers, strict: as in `kdet.data.convert.coco.convert_coco`.
+        shards, workers, strict, allow_empty: as in `kdet.data.convert.coco.convert_coco`.
     Returns:
         The content of dataset.json.
     Raises:
         DataError: as `kdet.data.convert.coco.convert_coco`.
     """
-    return write_dataset(read_voc(devkit, list_file, labels), out, shards, workers, strict)
+    source = read_voc(devkit, list_file, labels)
+    return write_dataset(source, out, shards, workers, strict, allow_empty)
 
 
 def read_voc(devkit, list_file, labels=None) -> Source:
@@ -61,64 +65,83 @@ def read_voc(devkit, list_file, labels=None) -> Source:
     devkit, list_file = Path(devkit), Path(list_file)
     if not devkit.is_dir():
         raise DataError(f"{devkit}: expected a VOC folder")
-    names = _lines(labels) if labels is not None else None
-    if names is not None and (not names or len(set(names)) != len(names)):
-        raise DataError(f"{labels}: expected distinct class names, one per line")
-    digest, problems, found, seen = hashlib.sha256(), [], [], set()
-    for number, line in enumerate(_lines(list_file), 1):
-        image, xml = _pair(devkit, line)
-        if image in seen:
-            problems.append(Problem(list_file.name, f"image {number}", "", f"{line!r} comes twice"))
-            continue
-        seen.add(image)
-        try:
-            text = read_file(xml)
-            root = _parse(text)
-            found.append((number, image, xml, root, _size(root)))
-            digest.update(text)
-        except (DataError, FieldError) as error:
-            message = str(error).removeprefix(f"{xml}: ")
-            problems.append(Problem(xml.name, "", getattr(error, "field", ""), message))
+    names = None
+    if labels is not None:
+        names = [name for _, name in read_lines(labels, "one class name")]
+        if not names or len(set(names)) != len(names):
+            raise DataError(f"{labels}: expected distinct class names, one per line")
+    files, problems, digest = VocFiles(devkit), [], hashlib.sha256()
+    found = _listed(files, list_file, problems, digest)
     if names is None:
-        every = {n.text.strip() for f in found for n in f[3].findall("object/name") if n.text}
-        names = sorted(every - {""})
-        if not names:
-            raise DataError(f"{list_file}: expected at least one named object in the listed images")
+        names = _names(found, list_file, problems)
     label_map = LabelMap(tuple(names), tuple(range(1, len(names) + 1)))
-    source = Source("voc", list_file.name, "", label_map, [], problems)
-    count = 0
+    source = Source("voc", list_file.name, digest.hexdigest(), label_map, [], problems)
     for number, image, xml, root, (height, width) in found:
         objects = []
         for position, element in enumerate(root.findall("object"), 1):
-            count += 1
+            source.annotated += 1
             try:
-                objects.append(_object(element, count, label_map, height, width, source.notes))
+                objects.append(
+                    _object(element, source.annotated, label_map, height, width, source.notes)
+                )
             except FieldError as bad:
                 problems.append(Problem(xml.name, f"object {position}", bad.field, str(bad)))
-        item = Item(number, image.name, str(image), height, width, tuple(objects))
-        source.items.append(item)
-    source.digest = digest.hexdigest()
+        name = files.record_name(image)
+        source.items.append(Item(number, name, str(image), height, width, tuple(objects)))
     return source
 
 
-def _lines(path):
+def _listed(files, list_file, problems, digest):
+    """(number, image, xml, root element, (height, width)) of every usable line of the list."""
+    lines = read_lines(list_file, "one image")
+    refuse_class_list(list_file, lines, files.is_image)
+    listed, seen = [], set()
+    for number, (place, line) in enumerate(lines, 1):
+        try:
+            found = files.find(line)
+            root, text = _root(found.xml, problems)
+            if root is None:
+                continue
+            image = files.choose(found, (root.findtext("filename") or "").strip())
+        except FieldError as bad:
+            message = f"{line[:_LINE]!r}: {bad}"
+            problems.append(Problem(list_file.name, f"line {place}", "", message))
+            continue
+        if image in seen:
+            message = f"{line[:_LINE]!r} comes twice"
+            problems.append(Problem(list_file.name, f"line {place}", "", message))
+            continue
+        seen.add(image)
+        try:
+            listed.append((number, image, found.xml, root, _size(root)))
+            digest.update(text)
+        except FieldError as bad:
+            problems.append(Problem(found.xml.name, "", bad.field, str(bad)))
+    return listed
+
+
+def _root(xml, problems):
+    """The root element and the bytes of an XML file; None, and a problem more, if it is damaged."""
     try:
-        text = read_file(path).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: expected UTF-8 text") from None
-    lines = [line.strip() for line in text.splitlines()]
-    return [line for line in lines if line]
+        text = read_file(xml)
+        return _parse(text), text
+    except (DataError, FieldError) as error:
+        message = str(error).removeprefix(f"{xml}: ")
+        problems.append(Problem(xml.name, "", getattr(error, "field", ""), message))
+        return None, b""
 
 
-def _pair(devkit, line):
-    """Paths of the image and the XML file that a line of the list means."""
-    parts = line.split()
-    if len(parts) == 2 and parts[1].lower().endswith(".xml"):
-        return devkit / parts[0], devkit / parts[1]
-    stem = Path(line).with_suffix("").name if line.endswith(_ENDINGS) else line
-    images = [devkit / f / (stem + e) for f in _IMAGE_FOLDERS for e in _ENDINGS]
-    xmls = [devkit / f / f"{stem}.xml" for f in _XML_FOLDERS]
-    return (next((p for p in paths if p.is_file()), paths[0]) for paths in (images, xmls))
+def _names(found, list_file, problems):
+    """The names of all objects, sorted. Raises DataError where there is none."""
+    every = {n.text.strip() for f in found for n in f[3].findall("object/name") if n.text}
+    names = sorted(every - {""})
+    if not names:
+        first = f"; first problem: {problems[0]}" if problems else ""
+        raise DataError(
+            f"{list_file}: expected at least one named object in the listed images, or a file of "
+            f"class names (--labels){first}"
+        )
+    return names
 
 
 def _parse(text):
@@ -156,18 +179,30 @@ def _object(element, identity, labels, height, width, notes):
     name = _text(element, "name")
     if name not in labels.names:
         raise FieldError("name", f"expected one of {len(labels)} class names, got {name!r}")
+    if element.find("bndbox") is None:
+        other = unexpected_box([child.tag for child in element])
+        raise FieldError("bndbox", f"expected an element, got nothing{other}")
     x1, y1, x2, y2 = (_number(element, f"bndbox/{corner}") for corner in _CORNERS)
     bbox = (x1, y1, x2 - x1, y2 - y1)
     try:
         clipped = check_box(bbox, height, width)
     except FieldError as bad:
         raise FieldError("bndbox", str(bad)) from None
-    difficult = _number(element, "difficult") if element.find("difficult") is not None else 0
-    if difficult not in (0, 1):
-        raise FieldError("difficult", f"expected 0 or 1, got {difficult:g}")
+    ignored, difficult = marks(_fields(element), notes)
     notes.update([CLIPPED] * clipped)
-    label = labels.names.index(name)
-    return Object(identity, label, bbox, bbox[2] * bbox[3], difficult=int(difficult))
+    _, _, inside_width, inside_height = clip_box(bbox, height, width)
+    label, area = labels.names.index(name), inside_width * inside_height
+    return Object(identity, label, bbox, area, ignored, difficult)
+
+
+def _fields(element):
+    """The texts of an object's elements by name; CVAT's attributes under "attributes"."""
+    fields = {child.tag: child.text or "" for child in element}
+    fields["attributes"] = {
+        (attribute.findtext("name") or "").strip(): attribute.findtext("value") or ""
+        for attribute in element.findall("attributes/attribute")
+    }
+    return fields
 
 
 def _text(element, field):
@@ -182,10 +217,7 @@ def _text(element, field):
 
 def _number(element, field):
     text = _text(element, field)
-    try:
-        value = float(text)
-    except ValueError:
-        raise FieldError(field, f"expected a number, got {text[:40]!r}") from None
-    if not abs(value) < 1e9:
+    value = number_of(text)
+    if value is None:
         raise FieldError(field, f"expected a finite number, got {text[:40]!r}")
     return value

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from kdet.data.convert.remarks import remarks
 from kdet.data.convert.shards import COLUMNS, prepared, write_shard
 from kdet.data.convert.source import Problem, Source
 from kdet.data.schema import VERSION
@@ -26,6 +27,7 @@ from kdet.errors import DataError
 from kdet.files import sha256_of, write_atomic
 
 _SHARD_BYTES = 64 << 20
+_THREADS = 8  # that decode what the worker processes made; they rarely wait for more
 _UNFINISHED = "unfinished.json"  # there from the first to the last moment of a conversion
 _OURS = re.compile(
     r"(shard-\d{5,}-of-\d{5,}\.(tfrecord|json)|index\.npz|(report|unfinished)\.json)(\.tmp)?"
@@ -33,13 +35,15 @@ _OURS = re.compile(
 )
 
 
-def write_dataset(source: Source, out, shards=None, workers=None, strict=False) -> dict:
+def write_dataset(
+    source: Source, out, shards=None, workers=None, strict=False, allow_empty=False
+) -> dict:
     """Writes the data set; see `kdet.data.convert.coco.convert_coco` for arguments and errors.
 
     Returns:
         The content of dataset.json.
     """
-    source.check()
+    source.check(allow_empty)
     if strict:
         _refuse(source.problems)
     out = Path(out)
@@ -54,11 +58,15 @@ def write_dataset(source: Source, out, shards=None, workers=None, strict=False) 
     _write_shards(source, out, names, _start(out, names, inputs), inputs, workers)
     sidecars = [json.loads((out / f"{name}.json").read_text()) for name in names]
     problems = [*source.problems, *(Problem(**p) for s in sidecars for p in s["problems"])]
-    records = sum(len(s["rows"]["length"]) for s in sidecars)
-    if not records or (strict and problems):
+    try:
+        if strict or not any(s["rows"]["length"] for s in sidecars):
+            _refuse(problems)
+        if not any(s["counts"]["labels"] for s in sidecars):
+            source.refuse_empty(problems, allow_empty)
+    except DataError:
         _clear(out)
         out.rmdir()
-        _refuse(problems)
+        raise
     return _finish(source, out, names, sidecars, problems, inputs)
 
 
@@ -104,7 +112,10 @@ def _finished(out, inputs, strict):
     except (OSError, ValueError, LookupError, TypeError):
         same = whole = False
     if not same:
-        raise DataError(f"{out}: holds a data set made from other inputs; choose another folder")
+        raise DataError(
+            f"{out}: holds a data set made from other inputs, or by another "
+            "version of kdet; choose another folder"
+        )
     if not whole:
         raise DataError(f"{out}: holds a damaged data set; remove it first")
     if strict:
@@ -145,6 +156,8 @@ def _is_whole(out, name, inputs):
 
 
 def _write_shards(source, out, names, kept, inputs, workers):
+    from kdet.data.convert.check import readable  # here: scripts that workers import need no TF
+
     total = len(source.items)
     cuts = [total * k // len(names) for k in range(len(names) + 1)]
     parts = {name: source.items[a:b] for name, a, b in zip(names, cuts, cuts[1:])}
@@ -153,7 +166,11 @@ def _write_shards(source, out, names, kept, inputs, workers):
     if workers is None:
         workers = 1 if len(items) < 64 else os.cpu_count()
     bar = tqdm(total=total, initial=total - len(items), unit="image", disable=None)
-    with bar, contextlib.closing(prepared(items, workers)) as stream:
+    with (
+        bar,
+        contextlib.closing(prepared(items, workers)) as made,
+        contextlib.closing(readable(made, items, min(workers, _THREADS))) as stream,
+    ):
         for name, shard in todo.items():
             write_shard(out, name, len(shard), stream, inputs, bar)
 
@@ -168,7 +185,7 @@ def _finish(source, out, names, sidecars, problems, inputs):
     index = io.BytesIO()
     np.savez(index, shard=np.repeat(np.arange(len(sizes), dtype=np.int32), sizes), **columns)
     write_atomic(out / "index.npz", index.getvalue())
-    notes = source.notes.copy()
+    notes = source.notes + remarks(source.items)
     for sidecar in sidecars:
         notes.update(sidecar["notes"])
     report = {

@@ -1,0 +1,110 @@
+"""The data sets of a run: opened, checked before the first step, or made for want of any."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from kdet.config import Data
+from kdet.data.records import Records
+from kdet.errors import DataError
+
+SYNTHETIC = {"train": (600, 1), "val": (100, 2)}  # images and seed of the built-in data set
+METRIC_LIMIT = 100  # detections per image that COCO's metric looks at
+
+
+def make_synthetic_splits(folder: Path, data: Data) -> None:
+    """Makes the splits of the built-in data set that are not there yet."""
+    from kdet.data.convert.synthetic import make_synthetic
+
+    for split, (images, seed) in SYNTHETIC.items():
+        if not (folder / split / "dataset.json").is_file():
+            side = (data.short_side, data.short_side)
+            make_synthetic(folder / split, images, seed, side)
+
+
+def open_splits(folder) -> tuple[Records, Records | None]:
+    """The training records and, if there are any, the validation records of a folder.
+
+    Args:
+        folder: a converted data set, or the parent of train/ and val/.
+    Raises:
+        DataError: damaged data, no object to train on, or splits with different classes.
+    """
+    records = Records.open(folder, "train")
+    if not records.index["objects"].any():
+        raise DataError(f"{records.folder}: has no object to train on; crowds do not count")
+    if records.folder == Path(folder) or not (Path(folder) / "val" / "dataset.json").is_file():
+        return records, None
+    val = Records.open(folder, "val")
+    if val.labels != records.labels:
+        raise DataError(f"{folder}: train/ and val/ {_class_difference(records, val)}")
+    return records, val
+
+
+def _class_difference(train, val):
+    """What differs between the label maps of two splits, in words."""
+    ours, theirs = train.labels.names, val.labels.names
+    if set(ours) != set(theirs):
+        only = [
+            f"only {split}/ has {', '.join(map(repr, names[:5]))}"
+            for split, names in (
+                ("train", [n for n in ours if n not in theirs]),
+                ("val", [n for n in theirs if n not in ours]),
+            )
+            if names
+        ]
+        return f"have different classes: {'; '.join(only)}; convert both with the same class list"
+    for label, names in enumerate(zip(ours, theirs)):
+        if names[0] != names[1]:
+            return (
+                f"order their classes differently: label {label} is {names[0]!r} and {names[1]!r}"
+            )
+    pairs = zip(ours, train.labels.ids, val.labels.ids)
+    name, one, other = next((n, a, b) for n, a, b in pairs if a != b)
+    return f"give class {name!r} different ids: {one} and {other}"
+
+
+def check_masks(records: Records, where: str) -> None:
+    """Checks that objects have masks, for a model that trains on them.
+
+    Looks at the counts that the converter stored, or at the first records with objects.
+
+    Raises:
+        DataError: an object has no mask; with record and image id.
+    """
+    from kdet.data.decode import MASKS, OBJECTS, parse
+
+    wanted = {"object/crowd": OBJECTS["object/crowd"], **MASKS}
+    for number in np.flatnonzero(records.index["objects"])[:100]:
+        values = parse(records.read(int(number)), wanted)
+        masks = np.asarray(values["polygon/parts"]) + np.asarray(values["rle/runs"])
+        if ((masks == 0) & (np.asarray(values["object/crowd"]) == 0)).any():
+            raise DataError(
+                f"{records.folder}: record {number} (image id {records.image_ids[number]}) has an "
+                f"object without a mask, and {where} trains a mask head; convert annotations with "
+                "segmentation, or train a row without masks"
+            )
+
+
+def limits(records: Records, val: Records | None, data: Data) -> list[str]:
+    """Lines about images with more objects than training or the metric looks at."""
+    lines = []
+    counts = records.index["objects"]
+    above = int((counts > data.max_boxes).sum())
+    if above and data.truncate_boxes:
+        lines.append(
+            f"{above} training images have more than {data.max_boxes} objects (up to "
+            f"{counts.max()}); the first {data.max_boxes} of each are used (data.max_boxes)"
+        )
+    counts = val.index["objects"] if val else np.zeros(1, int)
+    above = int((counts > METRIC_LIMIT).sum())
+    if above:
+        lines.append(
+            f"{above} validation images have more than {METRIC_LIMIT} objects (up to "
+            f"{counts.max()}); COCO's metric looks at {METRIC_LIMIT} detections per image"
+        )
+    if val and not val.index["objects"].any():
+        lines.append("the validation set has no object: its metrics are undefined")
+    return lines
