@@ -1,20 +1,20 @@
-"""Every error that kdet raises on purpose. Each message is one line for people."""
+"""All errors that kdet raises on purpose. Each message is one line."""
 
 
 class KdetError(ValueError):
-    """Base class: a file, a setting or an argument cannot be used as it is."""
+    """Base class of the errors. A file, a setting or an argument cannot be used."""
 
 
 class ConfigError(KdetError):
-    """A recipe, a `key=value` setting or a stored configuration is impossible."""
+    """A recipe, a `key=value` setting, an argument or a stored configuration is not valid."""
 
 
 class DataError(KdetError):
-    """A data set, a record, an annotation or an image is not what it should be."""
+    """A data set, a record, an annotation or an image is not valid."""
 
 
 class EvaluationError(KdetError):
-    """Annotations, predictions and evaluated images do not belong together."""
+    """Annotations, predictions and evaluated images do not match."""
 
 
 class CheckpointError(KdetError):
@@ -26,8 +26,8 @@ class DownloadError(CheckpointError):
 
 
 class NotFiniteError(KdetError):
-    """A loss or a gradient is NaN or infinite. The weights are those before that step."""
+    """A loss or a gradient is NaN or infinite. The weights are still those before that step."""
 
 
 class LostWorkerError(KdetError):
-    """Another worker of a training run on several machines stopped answering."""
+    """Another worker of a training run on several machines stopped responding."""

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, their SHA-256, and a lock between processes."""
+"""Atomic writes of files, SHA-256 of files, and a lock between processes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sha256_of(path) -> str:
 
 
 def write_atomic(path, content: bytes | Callable[[BinaryIO], None]) -> None:
-    """Replaces a file so that a reader, also after a crash, finds the old or the new content.
+    """Replaces a file atomically. It has the old or the new content, even after a crash.
 
     Args:
         path: the file; its folder must exist.
@@ -42,16 +42,16 @@ def write_atomic(path, content: bytes | Callable[[BinaryIO], None]) -> None:
         with open(temporary, "wb") as file:
             content(file) if callable(content) else file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # the content must be on disk before the file gets its name
         os.replace(temporary, path)
     _sync_folder(path.parent)
 
 
 @contextlib.contextmanager
 def temporary_path(path) -> Iterator[Path]:
-    """A free name beside `path`, hidden; what is left under it at the end is removed.
+    """A free, hidden path in the folder of `path`. A file or folder left there is removed.
 
-    No other process, thread or machine on the same disk takes this name.
+    No other process, thread or machine on the same disk uses this path.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
@@ -65,7 +65,7 @@ def temporary_path(path) -> Iterator[Path]:
 
 
 def _sync_folder(folder):
-    # The new name itself must survive a power cut; not every file system can promise that.
+    # The new name must also survive a power failure. Not every file system supports this.
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -75,10 +75,10 @@ def _sync_folder(folder):
 
 
 def write_json(path, value) -> Path:
-    """Writes a value as JSON, atomically, and makes the folder if need be. Returns the path.
+    """Writes a value as JSON atomically and creates a missing folder. Returns the path.
 
     Raises:
-        ValueError: the value holds NaN or infinity.
+        ValueError: the value contains NaN or infinity.
     """
     path = Path(path)
     content = json.dumps(value, allow_nan=False).encode()
@@ -88,7 +88,7 @@ def write_json(path, value) -> Path:
 
 
 def read_json(path) -> dict:
-    """The JSON object in a file; an empty dict if there is none or it is damaged."""
+    """The JSON object in a file, or an empty dict if the file is missing or damaged."""
     try:
         found = json.loads(Path(path).read_text("utf-8"))
     except (OSError, ValueError):
@@ -100,10 +100,10 @@ def read_json(path) -> dict:
 def file_lock(path, message: str):
     """Holds an exclusive lock on a file while the block runs.
 
-    The operating system releases the lock when its holder ends, also after a kill.
+    The operating system releases the lock when the process ends, even if it is killed.
 
     Args:
-        path: the lock's file; it is created if need be, and not removed.
+        path: the file of the lock; it is created if it is missing, and never removed.
         message: printed once to stderr if another process holds the lock.
     """
     with open(path, "ab") as file:

@@ -1,18 +1,18 @@
-"""KerasCV's dictionaries (the optional extra `kdet[keras-cv]`) and ours.
+"""Conversion from and to KerasCV's dictionaries (the optional extra `kdet[keras-cv]`).
 
-KerasCV pads boxes and classes with -1 where kdet has a separate mask. Its boxes of format "xyxy"
-mean what ours do: pixels, half-open.
+KerasCV pads boxes and classes with -1, while kdet has a separate mask. KerasCV's box format "xyxy"
+is that of kdet, in pixels and half-open.
 """
 
 from __future__ import annotations
 
 from keras import ops
 
-FORMAT = "xyxy"  # for `bounding_box_format=` of KerasCV's layers and metrics
+FORMAT = "xyxy"  # the `bounding_box_format` for KerasCV's layers and metrics
 
 
 def to_keras_cv(batch):
-    """A training batch of `kdet.data.schema` as KerasCV's layers and drawing take it.
+    """Converts a training batch of `kdet.data.schema` for KerasCV's layers and drawing functions.
 
     Args:
         batch: "image" (B, H, W, 3), "boxes" (B, M, 4), "labels" (B, M), "valid" (B, M).
@@ -26,7 +26,7 @@ def to_keras_cv(batch):
 
 
 def from_keras_cv(inputs):
-    """The inverse of `to_keras_cv`: padding becomes a mask, boxes and labels of 0."""
+    """The inverse of `to_keras_cv`. Padding gets boxes and labels of 0 and is False in the mask."""
     boxes, classes = inputs["bounding_boxes"]["boxes"], inputs["bounding_boxes"]["classes"]
     valid = classes >= 0
     return {

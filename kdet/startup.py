@@ -1,4 +1,4 @@
-"""TensorFlow without its start-up notices, for our own commands."""
+"""Imports TensorFlow without its start-up messages, for the commands of kdet."""
 
 import os
 import sys
@@ -6,10 +6,10 @@ import tempfile
 
 
 def import_tensorflow():
-    """Imports TensorFlow with standard error held back; shows it only where the import fails.
+    """Imports TensorFlow and hides its output on standard error, unless the import fails.
 
-    The notices (oneDNN, missing CUDA) come from C++ before any log level of this process counts,
-    and hide our own first lines. Libraries should not do this; commands may.
+    C++ code writes these messages (oneDNN, missing CUDA) before a log level can be set, and they
+    hide kdet's own first lines. A command may do this, but a library should not.
     """
     if "tensorflow" in sys.modules:
         return
@@ -21,7 +21,7 @@ def import_tensorflow():
         try:
             import tensorflow as tf
 
-            tf.config.list_physical_devices()  # looking for GPUs has its notices, too
+            tf.config.list_physical_devices()  # this writes messages, too
         except BaseException:
             held.seek(0)
             os.write(kept, held.read())

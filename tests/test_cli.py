@@ -77,7 +77,7 @@ def test_a_row_is_exported(weights, photo, tmp_path):
         (["detect", ROW, "B"], "B: no such image"),
         (["export", "nothing", "B"], "the zoo has no row 'nothing'"),
         (["evaluate", "nothing"], "nothing: "),
-        (["evaluate", "A", "--weights=A"], "--weights is for rows of the zoo"),
+        (["evaluate", "A", "--weights=A"], "--weights is only for rows of the zoo"),
     ],
 )
 def test_what_is_wrong_is_one_line(arguments, said, tmp_path, monkeypatch, capsys):

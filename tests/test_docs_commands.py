@@ -100,8 +100,8 @@ def test_the_blocks_run(name, desk, tmp_path, mirror, monkeypatch):
 
 def test_a_card_of_the_zoo_runs(desk, tmp_path, mirror):
     """The conversions above the cards, then the evaluation of one card."""
-    block = documents.blocks(page("docs/zoo.md"))[0]
-    for _, words in documents.shell_commands(block.text, desk, tmp_path / "tools"):
+    text = documents.blocks(page("docs/zoo.md"))[0].text
+    for _, words in documents.shell_commands(text, desk, tmp_path / "tools"):
         run(words, "docs/zoo.md", mirror)
     card = [words for words in documents.inline(page("docs/zoo.md")) if ROW in words]
     assert [words[1] for words in card] == ["evaluate", "detect", "train"]
@@ -127,8 +127,9 @@ def test_each_door_opens(desk, mirror):
             [pathlib.Path(sys.executable).with_name("kdet"), "--help"],
         )
     ]
-    (_, trained), (shown, _), (helped, _) = (job.communicate(timeout=200) for job in jobs)
-    assert [job.returncode for job in jobs] == [0, 0, 0], trained
+    said = [job.communicate(timeout=200) for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0, 0], said
+    (_, trained), (shown, _), (helped, _) = said
     assert "135 variables loaded" in trained and pathlib.Path("run/saved_model").is_dir()
     assert f"kdet train {ROW} --data records" in shown and "kdet COMMAND --help" in helped
 

@@ -1,6 +1,6 @@
-"""(B, H, W, 3) -> {"C2": ..., "C5": ...}: functional Keras networks, strides 2^level.
+"""Backbones as functional Keras networks, (B, H, W, 3) -> {"C2": ..., "C5": ...}, strides 2^level.
 
-Every module has a function of its own name, e.g. `kdet.backbones.resnet.resnet`.
+Each module has a function with the name of the module, e.g. `kdet.backbones.resnet.resnet`.
 """
 
 import importlib

@@ -1,6 +1,6 @@
 """DarkNet-53 (Redmon and Farhadi 2018, "YOLOv3").
 
-Layers carry the names of the reference's checkpoints.
+The layers have the names of the reference's checkpoints.
 """
 
 from keras import layers
@@ -11,7 +11,7 @@ BLOCKS = {53: (1, 2, 8, 8, 4)}
 
 
 def darknet(image, config, levels=(3, 4, 5)):
-    """The maps at the end of the five stages.
+    """The feature maps at the end of the five stages.
 
     Args:
         image: (B, H, W, 3) Keras tensor.
@@ -31,7 +31,7 @@ def darknet(image, config, levels=(3, 4, 5)):
             name = f"stage.{stage}.{block}"
             y = leaky_conv(x, width, 1, f"{name}.0")
             y = leaky_conv(y, 2 * width, 3, f"{name}.1")
-            x = layers.Add(name=f"{name}.sum")([x, y])  # nothing after the sum
+            x = layers.Add(name=f"{name}.sum")([x, y])  # no activation after the sum
         features[f"C{stage + 1}"] = x
         if stage + 1 == max(levels):
             break
@@ -39,6 +39,6 @@ def darknet(image, config, levels=(3, 4, 5)):
 
 
 def leaky_conv(x, filters, kernel_size, name, strides=1):
-    """Convolution, batch norm, leaky ReLU of slope 0.1: the unit of DarkNet and YOLO's head."""
+    """Convolution, batch norm and leaky ReLU with slope 0.1, for DarkNet and YOLO's head."""
     x = conv_batch_norm(x, filters, kernel_size, f"{name}.conv", f"{name}.bn", strides)
     return layers.LeakyReLU(0.1, name=f"{name}.leaky")(x)

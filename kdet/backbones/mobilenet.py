@@ -1,6 +1,6 @@
 """MobileNet, version 1 (Howard et al. 2017).
 
-Layers carry the names of the reference's checkpoints.
+The layers have the names of the reference's checkpoints. All activations are ReLU, not ReLU6.
 """
 
 import keras
@@ -25,12 +25,12 @@ BLOCKS = {
     "conv5_6": (1024, 2),
     "conv6": (1024, 1),
 }
-# the reference takes the first block of strides 8 and 16, not the last
+# the reference uses the first block of stride 8 and of stride 16, not the last one
 LEVELS = {"conv3_2": "C3", "conv4_2": "C4", "conv6": "C5"}
 
 
 def mobilenet(image, config, levels=(3, 4, 5)):
-    """The maps of strides 8, 16 and 32, as YOLOv3 reads them.
+    """The feature maps of strides 8, 16 and 32 for YOLOv3.
 
     Args:
         image: (B, H, W, 3) Keras tensor.
@@ -46,7 +46,7 @@ def mobilenet(image, config, levels=(3, 4, 5)):
 
 
 def mobilenet_blocks(image, config):
-    """{name in `BLOCKS`: the map behind that block}, see `mobilenet`."""
+    """The feature map after each block, {name in `BLOCKS`: map}; see `mobilenet`."""
     x, maps = relu_conv(image, scaled(32, config), 3, "conv1", strides=2), {}
     for name, (filters, strides) in BLOCKS.items():
         norm = DepthwiseNorm(3, strides, _uniform(3), name=f"{name}_dw")
@@ -56,18 +56,18 @@ def mobilenet_blocks(image, config):
 
 
 def scaled(filters, config):
-    """Channels at the width of `config`, at least one."""
+    """`filters` times the width of `config`, rounded, at least 1."""
     return max(1, round(filters * config.width))
 
 
 def relu_conv(x, filters, kernel_size, name, strides=1):
-    """Convolution, batch norm, ReLU, with the reference's initial values."""
+    """Convolution, batch norm and ReLU with the reference's initial values."""
     start = _uniform(kernel_size, x.shape[-1])
     x = conv_batch_norm(x, filters, kernel_size, name, f"{name}_bn", strides, initializer=start)
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
 def _uniform(kernel_size, channels=1):
-    """The reference's start, for as many channels as one output sees."""
+    """The reference's initial values; `channels` are the input channels of one output."""
     limit = (6.0 / (kernel_size**2 * channels)) ** 0.5
     return keras.initializers.RandomUniform(-limit, limit)

@@ -1,6 +1,6 @@
 """Residual networks (He et al. 2015), variants b and d, in one file.
 
-Layers carry the names of the original Caffe release, as the reference's checkpoints do.
+The layers have the names of the original Caffe release, as in the reference's checkpoints.
 """
 
 from keras import initializers, layers
@@ -8,12 +8,12 @@ from keras import initializers, layers
 from kdet.layers.conv_norm import FrozenNormConv2D, conv_batch_norm
 
 BLOCKS = {34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-# SENet's checkpoints have names of their own for the branches of a block
+# the branches of a block have different names in SENet's checkpoints
 SENET_BRANCHES = {"_branch2a": "_x1", "_branch2b": "_x2", "_branch2c": "_x3", "_branch1": "_prj"}
 
 
 def resnet(image, config, levels=(2, 3, 4, 5)):
-    """The maps at the end of stages 2 to 5.
+    """The feature maps at the end of stages 2 to 5.
 
     Args:
         image: (B, H, W, 3) Keras tensor.
@@ -32,10 +32,10 @@ def resnet(image, config, levels=(2, 3, 4, 5)):
 
 
 def stage(x, config, number):
-    """Stage `number` (2 to 5) of the network on (B, h, w, C); stages 3 to 5 halve the sides."""
+    """Applies stage `number` (2 to 5) to (B, h, w, C); stages 3 to 5 halve the sides."""
     count, block = BLOCKS[config.depth][number - 2], _basic if config.depth < 50 else _bottleneck
     for index in range(count):
-        # the Caffe release ran out of letters in the long stage: 4a, 4b1 .. 4b22
+        # the Caffe release numbers the blocks of the long stage, 4a, 4b1 .. 4b22
         letter = f"b{index}" if index and count > 10 else chr(ord("a") + index)
         name = f"res{number}{letter}"
         if config.squeeze_excite:
@@ -49,7 +49,7 @@ def conv_norm(x, config, filters, kernel_size, name, norm_name, number, strides=
     trainable = number > config.freeze_at
     groups = config.groups if kernel_size == 3 and number > 1 else 1
     if config.norm == "frozen":
-        # no norm holds a sum of random branches in bounds: each starts as a small addition
+        # a frozen norm does not limit a sum of random branches, so each branch starts small
         scale = 0.25 if name.endswith(("branch2c", "x3")) else 1.0
         layer = FrozenNormConv2D(
             filters, kernel_size, strides, groups, scale, trainable=trainable, name=name
@@ -72,7 +72,7 @@ def _stem(x, config):
         for index, (filters, strides) in enumerate(((32, 2), (32, 1), (64, 1)), 1):
             name = f"conv1_{index}"
             x = conv_norm(x, config, filters, 3, name, f"bnv1_{index}", 1, strides)
-    # zeros are as good as minus infinity here: the input has just been rectified
+    # after ReLU, padding with zeros gives the same maximum as padding with -infinity
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
     return layers.MaxPooling2D(3, 2, name="pool1")(x)
 
@@ -84,7 +84,7 @@ def _basic(x, config, number, name, first):
         norm = name.replace("res", "bn", 1) + branch
         return conv_norm(x, config, filters, kernel_size, name + branch, norm, number, strides, act)
 
-    # the reference projects in stage 2 as well, where nothing would have to change its shape
+    # the reference also projects in stage 2, where the shape does not change
     shortcut = conv(x, 1, "_branch1", strides) if first else x
     x = conv(x, 3, "_branch2a", strides, act="relu")
     x = conv(x, 3, "_branch2b")
@@ -106,12 +106,13 @@ def _bottleneck(x, config, number, name, first):
 
     shortcut = x
     if first and config.variant == "d" and strides > 1:
-        # "same" average pooling leaves its padding out of the mean
+        # "same" average pooling excludes the padding from the mean, as the reference does
         shortcut = layers.AveragePooling2D(2, 2, padding="same", name=f"{name}_pool")(shortcut)
         shortcut = conv(shortcut, filters, 1, "_branch1")
     elif first:
         shortcut = conv(shortcut, filters, 1, "_branch1", strides)
     x = conv(x, width, 1, "_branch2a", act="relu")
+    # variants b and d have the stride here, not in the 1x1 convolution before
     x = conv(x, width, 3, "_branch2b", strides, act="relu")
     x = conv(x, filters, 1, "_branch2c")
     if config.squeeze_excite:
@@ -121,7 +122,7 @@ def _bottleneck(x, config, number, name, first):
 
 
 def _squeeze_excite(x, name, trainable):
-    """Scales every channel by what the whole map says (Hu et al. 2017); reduction 16."""
+    """Scales each channel by a weight from the whole map (Hu et al. 2017), with reduction 16."""
     channels, weights = (
         x.shape[-1],
         layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x),

@@ -17,7 +17,7 @@ COMMANDS = {
     "evaluate": "measure a detector on a converted data set",
     "export": "write a SavedModel: bytes or pixels in, boxes out",
     "convert": "convert COCO or VOC annotations to TFRecord shards",
-    "describe": "count and draw what is in a converted data set",
+    "describe": "count the objects of a converted data set, and draw some images",
     "zoo": "list the rows of the zoo, or show one",
 }
 HELP = """usage: kdet COMMAND ...
@@ -37,14 +37,15 @@ examples:
   kdet zoo yolov3_darknet
 
 KDET_HOME is the folder of downloaded files (default ~/.cache/kdet). KDET_MIRROR is an address or a
-folder to download from instead of the published addresses."""
+folder to download from instead of the published addresses. KDET_FONT is a font file for class
+names in scripts that no font of the machine covers."""
 
 
 def main(arguments=None) -> int:
     """Runs the `kdet` command.
 
     Returns:
-        Exit code: 0 done; 1 after a one-line error; 2 unknown command. `kdet train` has more, see
+        Exit code: 0 done; 1 after a one-line error; 2 unknown command; 130 stopped with Ctrl+C. `kdet train` has more, see
         `kdet.train.main`.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
@@ -54,18 +55,19 @@ def main(arguments=None) -> int:
         return 0 if arguments else 2
     name, *rest = arguments
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"the commands are {', '.join(COMMANDS)}"
+        similar = difflib.get_close_matches(name, COMMANDS, 1)
+        commands = f"the commands are {', '.join(COMMANDS)}"
+        hint = f"did you mean {similar[0]!r}?" if similar else commands
         print(f"kdet: there is no command {name!r}; {hint}", file=sys.stderr)
         return 2
     command = importlib.import_module(f"kdet.cli.{name}")
-    if name == "train":  # its flags are those of the recipes
+    if name == "train":  # it has the flags of the recipes and its own parser
         return command.main(rest)
     return call(command, name, rest)
 
 
 def call(command, name: str, arguments) -> int:
-    """Runs one command module with its arguments; returns the exit code."""
+    """Runs one command module with its arguments and returns the exit code."""
     text = COMMANDS[name]
     parser = argparse.ArgumentParser(
         prog=f"kdet {name}",
@@ -73,6 +75,7 @@ def call(command, name: str, arguments) -> int:
     )
     command.add_arguments(parser)
     flags = parser.parse_intermixed_args(arguments)
+    # after the arguments are checked, because the import takes seconds
     import_tensorflow()
     try:
         return command.run(flags) or 0
@@ -82,7 +85,7 @@ def call(command, name: str, arguments) -> int:
 
 
 def add_model(parser) -> None:
-    """Adds the arguments that choose a detector: "model" and "weights" of `kdet.load`."""
+    """Adds the arguments that select a detector: "model" and "weights" of `kdet.load`."""
     parser.add_argument(
         "model",
         metavar="MODEL",
@@ -91,6 +94,6 @@ def add_model(parser) -> None:
     parser.add_argument(
         "--weights",
         default="released",
-        help="for a row: a folder, archive or .pdparams of Paddle, a kdet checkpoint, or "
-        "released, the published weights (default)",
+        help="only for a row: released (default, the published weights), a kdet checkpoint, or a "
+        "folder, an archive or a .pdparams file of Paddle",
     )

@@ -1,4 +1,4 @@
-"""kdet evaluate: the metrics of a run's best checkpoint, or of a row."""
+"""kdet evaluate: the metrics of a row, of a checkpoint, or of a run's best checkpoint."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from kdet.cli import add_model
 
 DESCRIPTION = """Measures a detector on a converted data set. Prints the metrics and writes them to
-metrics.json, and the detections to detections.json (COCO result rows in the category ids of the
-source), beside the checkpoint or into --out. With --sides there is one pair of files per side."""
+metrics.json. Writes the detections to detections.json (COCO result rows with the category ids of
+the source data). Both files are in --out. With --sides there is one pair of files per side."""
 
 
 def add_arguments(parser):
-    """The command's arguments."""
+    """Adds the arguments of the command."""
     add_model(parser)
     parser.add_argument("--data", help="a converted data set; default: the run's synthetic one")
     parser.add_argument(
@@ -23,7 +23,7 @@ def add_arguments(parser):
         "--metric",
         default="coco",
         choices=("coco", "voc"),
-        help="whose rules (default: %(default)s)",
+        help="COCO's metric or Pascal VOC's metric (default: %(default)s)",
     )
     parser.add_argument(
         "--batch", type=int, default=1, help="images per call (default: %(default)s)"
@@ -31,12 +31,16 @@ def add_arguments(parser):
     parser.add_argument(
         "--sides", type=_sides, help="evaluate at each of these sides, e.g. 608,416,320 (YOLOv3)"
     )
-    parser.add_argument("--out", help="folder of the two json files; default: beside the run")
+    parser.add_argument(
+        "--out",
+        help="folder of the two json files; default: the folder of the checkpoint, or "
+        "runs/ROW for a row",
+    )
     parser.add_argument(
         "overrides",
         nargs="*",
         metavar="key=value",
-        help="settings of the recipe, e.g. data.short_side=640",
+        help="changes of settings of the recipe, e.g. data.short_side=640",
     )
 
 
@@ -52,11 +56,11 @@ def run(flags):
     row = flags.model in models.names()
     path = Path("runs", flags.model, "released") if row else checkpoint_of(flags.model)
     if not row and flags.weights != "released":
-        raise ConfigError(f"{path}: is a checkpoint; --weights is for rows of the zoo")
+        raise ConfigError(f"{path}: is a checkpoint; --weights is only for rows of the zoo")
     out = Path(flags.out) if flags.out else path.parent
     data = Path(flags.data) if flags.data else path.parent / "data"
     if not flags.data and not data.is_dir():
-        raise DataError(f"{path}: this run has no data set of its own; give one with --data")
+        raise DataError(f"{path}: this run has no synthetic data set; pass a data set with --data")
     records = Records.open(data, flags.split)
     which = (flags.model, flags.weights) if row else (path,)
     detector = models.load(*which, overrides=flags.overrides)
@@ -78,10 +82,10 @@ def run(flags):
 
 
 def at_side(data, side: int):
-    """`data` with images stretched to `side` x `side`; one set of YOLOv3 weights serves them all.
+    """`data` with images resized to `side` x `side`. YOLOv3 weights work for many sides.
 
     Raises:
-        ConfigError: images are not stretched, or the side is no positive multiple of 32.
+        ConfigError: images are not stretched, or the side is not a positive multiple of 32.
     """
     from kdet.errors import ConfigError
 

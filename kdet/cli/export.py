@@ -1,4 +1,4 @@
-"""kdet export: a detector as a SavedModel."""
+"""kdet export: writes a detector as a SavedModel."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ DESCRIPTION = None
 
 
 def add_arguments(parser):
-    """The command's arguments."""
+    """Adds the arguments of the command."""
     add_model(parser)
-    parser.add_argument("out", metavar="FOLDER", help="where the SavedModel goes")
+    parser.add_argument("out", metavar="FOLDER", help="new folder of the SavedModel")
 
 
 def run(flags):
-    """Loads and exports."""
+    """Loads the detector and exports it."""
     from kdet import models
 
     print(models.load(flags.model, flags.weights).export(flags.out))

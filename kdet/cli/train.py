@@ -1,4 +1,4 @@
-"""kdet train ROW: what `python recipes/ROW.py` does, also without a checkout."""
+"""kdet train ROW: the same as `python recipes/ROW.py`, also without a checkout of kdet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ kdet zoo lists the rows; kdet train ROW --help lists the flags."""
 
 
 def main(arguments) -> int:
-    """Trains a row; returns the exit code (see `kdet.train.main`)."""
+    """Trains a row and returns the exit code (see `kdet.train.main`)."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)
         return 0 if arguments else 2

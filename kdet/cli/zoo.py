@@ -1,4 +1,4 @@
-"""kdet zoo: the rows and what is known about them."""
+"""kdet zoo: lists the rows of the zoo and shows their cards."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ DESCRIPTION = None
 
 
 def add_arguments(parser):
-    """The command's arguments."""
+    """Adds the arguments of the command."""
     parser.add_argument(
-        "name", nargs="?", metavar="ROW", help="show its sizes, weights and commands"
+        "name", nargs="?", metavar="ROW", help="show sizes, weights and commands of this row"
     )
-    parser.add_argument("--markdown", action="store_true", help="all rows as the README's table")
-    parser.add_argument("--cards", action="store_true", help="all rows as docs/zoo.md")
+    parser.add_argument("--markdown", action="store_true", help="print the table of the README")
+    parser.add_argument("--cards", action="store_true", help="print the page docs/zoo.md")
 
 
 def run(flags):

@@ -1,8 +1,8 @@
 """Predictions and ground truth -> COCO and VOC metrics.
 
-run             predicts, and joins predictions and annotations
+run             predicts, and compares predictions with annotations
 coco, voc       the metrics
-truth           reads the annotations back from records, and checks that results belong to them
+truth           reads annotations from records, and checks that results belong to them
 """
 
 import importlib

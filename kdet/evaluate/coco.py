@@ -1,4 +1,4 @@
-"""COCO's metric, computed by pycocotools."""
+"""COCO's metric, which pycocotools computes."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs
 
 
 def evaluate_coco(truth: dict, results: list[dict], image_ids, iou_type: str = "bbox") -> dict:
-    """The twelve COCO numbers and the AP of every class.
+    """The twelve metrics of COCO, and the AP of every class.
 
     Args:
-        truth: COCO json form: "images" (id, height, width), "annotations" (id, image_id,
-            category_id, bbox x y w h in pixels[, area, iscrowd]), "categories" (id, name).
-            It is not changed.
-        results: rows of image_id, category_id, score and bbox (x y w h) or segmentation (RLE).
-        image_ids: ids of the evaluated images, each once; images without results belong to it.
+        truth: annotations as in a COCO file: "images" (id, height, width), "annotations" (id,
+            image_id, category_id, bbox x y w h in pixels[, area, iscrowd]), "categories" (id,
+            name). It is not changed.
+        results: rows with image_id, category_id, score, and bbox (x y w h) or segmentation (RLE).
+        image_ids: ids of all evaluated images, each once, also of images without results.
         iou_type: "bbox" or "segm".
 
     Returns:
         {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"}:
-        0..1, None where the truth holds no object of that size; "per_class": name -> {"AP", "AP50",
-        "objects"}, crowds not counted.
+        0..1, or None if there is no object of that size. "per_class": name -> {"AP", "AP50",
+        "objects"}, where crowds are not counted.
 
     Raises:
-        EvaluationError: images missing, unknown or twice, unknown categories, non-finite numbers.
+        EvaluationError: missing, unknown or repeated images, unknown categories, or non-finite
+            numbers.
     """
     if iou_type not in ("bbox", "segm"):
         raise EvaluationError(f"iou_type must be 'bbox' or 'segm', got {iou_type!r}")
     image_ids = [int(i) for i in image_ids]
     check(truth, results, image_ids, iou_type)
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports by printing
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         scored = _run(truth, results, iou_type)
     names = class_names(truth)
     objects = _count(truth["annotations"])
@@ -56,8 +57,8 @@ def evaluate_coco(truth: dict, results: list[dict], image_ids, iou_type: str = "
 def _run(truth, results, iou_type):
     from pycocotools.cocoeval import COCOeval
 
-    # pycocotools writes into the rows it is given, and takes annotation id 0 for "no match":
-    # it gets copies, numbered from 1.
+    # pycocotools changes its arguments, and for it annotation id 0 means "no match". So it gets
+    # copies with ids from 1.
     annotations = [_annotation(a, i) for i, a in enumerate(truth["annotations"], 1)]
     rows = [_result(r, i, iou_type) for i, r in enumerate(results, 1)]
     scored = COCOeval(_index(truth, annotations), _index(truth, rows), iou_type)
@@ -101,5 +102,6 @@ def _count(annotations):
 
 
 def _mean_of_defined(values):
+    # pycocotools marks undefined values with -1
     defined = values[values > -1]
     return float(defined.mean()) if defined.size else None

@@ -1,4 +1,4 @@
-"""A detector and a data set -> metrics."""
+"""Evaluates a detector on a data set."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ INPUTS = ("image", "resized_size", "original_size")
 
 
 def predict_all(detector, batches, total: int | None = None) -> dict[int, dict[str, np.ndarray]]:
-    """What the detector finds on every image, with a progress bar.
+    """The detections of all images. A progress bar is shown.
 
     Args:
         detector: called with {"image": (B, H, W, 3) float32, "resized_size": (B, 2),
-            "original_size": (B, 2)}; returns {"boxes": (B, N, 4) original pixels, "scores":
-            (B, N), "labels": (B, N) int32, "valid": (B, N) bool}, possibly more; of these, "masks"
-            (B, N, M, M) are pasted and stored as run lengths, an image at a time.
-        batches: evaluation batches (`kdet.data.schema`); their repeated rows are dropped.
-        total: images to come, for the time left.
+            "original_size": (B, 2)}. It returns {"boxes": (B, N, 4) pixels of the original image,
+            "scores": (B, N), "labels": (B, N) int32, "valid": (B, N) bool}, and maybe more.
+            "masks" (B, N, M, M) are pasted and stored as run lengths.
+        batches: evaluation batches (`kdet.data.schema`). Their repeated rows are dropped.
+        total: number of images, for the progress bar.
 
     Returns:
-        image id -> {"boxes": (n, 4), "scores": (n,), "labels": (n,), ...}, valid ones only; with
-        masks "segmentations", a list of n (`kdet.masks.rle.encode_mask`).
+        image id -> {"boxes": (n, 4), "scores": (n,), "labels": (n,), ...}, with the valid ones
+        only. With masks also "segmentations", a list of n (`kdet.masks.rle.encode_mask`).
 
     Raises:
-        EvaluationError: an image that comes twice.
+        EvaluationError: an image occurs twice.
     """
     found = {}
     with tqdm(total=total, unit="img", desc="evaluate", disable=None) as bar:
@@ -52,7 +52,7 @@ def predict_all(detector, batches, total: int | None = None) -> dict[int, dict[s
                 if image_id in found:
                     raise EvaluationError(f"images were evaluated more than once, ids: {image_id}")
                 one = {k: v[row][valid[row]] for k, v in outputs.items()}
-                if "masks" in one:
+                if "masks" in one:  # one image at a time, because pasted masks are large
                     pairs = zip(one.pop("masks"), one["boxes"])
                     one["segmentations"] = [encode_mask(paste_mask(*p, sizes[row])) for p in pairs]
                 found[image_id] = one
@@ -63,25 +63,26 @@ def predict_all(detector, batches, total: int | None = None) -> dict[int, dict[s
 def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco", out=None):
     """The metrics of a detector on a data set.
 
-    Where the detector draws masks and the data has some, "coco" judges boxes and masks in one pass.
+    If the detector predicts masks and the data set has masks, "coco" evaluates boxes and masks in
+    one pass.
 
     Args:
-        detector: `kdet.Detector`, or anything that is called like one (`predict_all`).
-        records: `kdet.data.records.Records`, or a data set's folder.
+        detector: `kdet.Detector`, or a function with the same arguments (see `predict_all`).
+        records: `kdet.data.records.Records`, or the folder of a data set.
         data_config: `kdet.config.Data`.
         batch: images per call.
         metric: "coco" or "voc".
-        out: where the result rows are written as JSON; None keeps them in memory.
+        out: JSON file for the result rows. None writes no file.
 
     Returns:
-        What `evaluate_coco` or `evaluate_voc` returns. With masks also "mask_AP", "mask_AP50", ...,
-        and "mask_AP" and "mask_AP50" per class.
+        The result of `evaluate_coco` or `evaluate_voc`. With masks also "mask_AP", "mask_AP50",
+        ..., and "mask_AP" and "mask_AP50" per class.
 
     Raises:
-        EvaluationError: unknown metric, images missing or twice, non-finite predictions,
-            `detector.labels` (where it has them) are not the data set's, or some objects have masks
-            and others have not.
-        DataError: the data set is not finished or damaged.
+        EvaluationError: unknown metric, missing or repeated images, or non-finite predictions.
+            `detector.labels` and the data set have different classes. Only some of the objects have
+            masks.
+        DataError: the data set is incomplete or damaged.
     """
     if metric not in METRICS:
         raise EvaluationError(f"metric must be one of {', '.join(METRICS)}; got {metric!r}")
@@ -103,7 +104,7 @@ def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco
 
 
 def _joined(boxes, masks):
-    """The numbers of both as one dict."""
+    """The metrics of boxes and of masks in one dict."""
     per_class = {
         name: {
             **{k: v for k, v in numbers.items() if k != "objects"},
@@ -117,23 +118,23 @@ def _joined(boxes, masks):
 
 
 def _same_classes(detector, names):
-    """Label k must mean the same to both; a detector without named labels is taken at its word."""
+    """Checks that detector and data set have equal labels, if the detector has class names."""
     mine = list(getattr(getattr(detector, "labels", None), "names", names))
-    unnamed = mine == [str(k) for k in range(len(mine))]
+    unnamed = mine == [str(k) for k in range(len(mine))]  # "0", "1", ... are not class names
     if len(mine) != len(names):
         raise EvaluationError(f"detector has {len(mine)} classes, the data set {len(names)}")
     for label, (ours, theirs) in enumerate(zip(mine, names)):
         if ours != theirs and not unnamed:
             raise EvaluationError(
-                f"label {label} is {ours!r} to the detector, {theirs!r} in the data"
+                f"label {label} is {ours!r} in the detector, {theirs!r} in the data set"
             )
 
 
 def result_rows(found: dict[int, dict], truth: dict) -> list[dict]:
-    """COCO result rows of `predict_all`'s answer; `truth["categories"]` is in label order.
+    """COCO result rows from the result of `predict_all`. `truth["categories"]` is in label order.
 
     Raises:
-        EvaluationError: labels that the data set does not have.
+        EvaluationError: the data set does not have a predicted label.
     """
     ids, names = zip(*((c["id"], c["name"]) for c in truth["categories"]))
     label_map, rows = LabelMap(names, ids), []
@@ -142,19 +143,21 @@ def result_rows(found: dict[int, dict], truth: dict) -> list[dict]:
             values = (one[name] for name in ("boxes", "scores", "labels"))
             rows += coco_rows(image_id, *values, label_map, one.get("segmentations"))
         except ValueError as error:
-            raise EvaluationError(f"detector and data set differ in classes: {error}") from None
+            raise EvaluationError(
+                f"detector and data set have different classes: {error}"
+            ) from None
     return rows
 
 
 def format_table(metrics: dict, names=None, columns: int | None = None) -> str:
-    """The metrics as text: the summary, then one entry per class, times 100.
+    """The metrics as text, times 100. The summary comes first, then one row per class.
 
-    A metric that cannot be computed is "undefined"; in a class without objects it is "-".
+    An undefined metric is "undefined" in the summary, and "-" in the row of a class.
 
     Args:
-        metrics: what `evaluate_coco` or `evaluate_voc` returned.
-        names: classes to show, in this order; None shows all.
-        columns: classes side by side; None chooses by their number.
+        metrics: the result of `evaluate_coco` or `evaluate_voc`.
+        names: classes to show, in this order. None shows all.
+        columns: classes per line. None chooses 1, or 2 for more than 24 classes.
     """
     per_class = metrics["per_class"]
     names = list(per_class) if names is None else list(names)

@@ -1,4 +1,4 @@
-"""What the metrics compare with: annotations in COCO's form, and checks that results fit them."""
+"""Ground truth of the metrics: annotations in COCO's format, and checks of results."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from kdet.errors import EvaluationError
 
 
 def truth_of(records, masks: bool = False) -> dict:
-    """The annotations of a record folder, in COCO's json form.
+    """The annotations of a data set in COCO's json format.
 
     Args:
-        records: `kdet.data.records.Records`, or a data set's folder.
-        masks: also rebuild "segmentation" (polygons or uncompressed RLE) where an object has one.
+        records: `kdet.data.records.Records`, or the folder of a data set.
+        masks: True adds "segmentation" (polygons or uncompressed RLE) to objects that have one.
 
     Returns:
         "categories" in label order (entry k is label k, with its id in the source data), "images"
         and "annotations" (bbox x y w h, area as annotated, iscrowd, difficult). A box is exactly as
-        annotated, as the official COCO evaluation uses it, unless it leaves the image: then it is
-        clipped at its corners, to what training saw (`kdet.data.decode.clip_boxes`).
+        annotated, as in the official COCO evaluation. A box that leaves the image is clipped to it,
+        as in training (`kdet.data.decode.clip_boxes`).
 
     Raises:
-        DataError: the folder is no finished data set, or a shard is damaged.
-        EvaluationError: a record that does not fit the schema.
+        DataError: the data set is incomplete, or a shard is damaged.
+        EvaluationError: a record does not fit the schema.
     """
     import tensorflow as tf
 
@@ -80,7 +80,8 @@ def _record(example, categories, masks):
         for i, label, box, area, crowd, difficult in zip(ids, labels, boxes, areas.tolist(), *flags)
     ]
     if masks:
-        # float32's shortest decimals are what was annotated; pycocotools rounds at .1 pixels.
+        # The shortest decimal form of a float32 is the annotated number. The nearest float64 can
+        # differ by 1e-6, and pycocotools rounds at 0.1 pixels, so masks would differ.
         points = np.array(feature["polygon/points"].float_list.value, np.float32)
         points = iter(points.astype(str).astype(np.float64).tolist())
         sizes, runs = iter(ints("polygon/sizes")), iter(ints("rle/lengths"))
@@ -94,28 +95,28 @@ def _record(example, categories, masks):
 
 
 def check(truth: dict, results: list[dict], image_ids, geometry: str = "bbox"):
-    """Raises EvaluationError unless every image was evaluated once and every row can be scored.
+    """Raises EvaluationError unless every image was evaluated once and every row is complete.
 
     Args:
-        truth: COCO json form: "images", "annotations", "categories".
+        truth: annotations as in a COCO file: "images", "annotations", "categories".
         results: COCO result rows.
         image_ids: ids of the evaluated images.
-        geometry: "bbox" or "segm", what a row must hold besides image_id, category_id and score.
+        geometry: "bbox" or "segm": the key of a row in addition to image_id, category_id, score.
     """
     known = [image["id"] for image in truth["images"]]
     categories = {category["id"] for category in truth["categories"]}
-    _refuse("truth has images more than once, ids", _repeated(known))
+    _refuse("the ground truth has images more than once, ids", _repeated(known))
     _refuse("images were evaluated more than once, ids", _repeated(image_ids))
-    _refuse("evaluated images are not in the truth, ids", set(image_ids) - set(known))
-    _refuse("images of the truth were not evaluated, ids", set(known) - set(image_ids))
+    _refuse("evaluated images are not in the ground truth, ids", set(image_ids) - set(known))
+    _refuse("images of the ground truth were not evaluated, ids", set(known) - set(image_ids))
     known = set(known)
     for name, rows in (("annotations", truth["annotations"]), ("results", results)):
         try:
             images, kinds = {r["image_id"] for r in rows}, {r["category_id"] for r in rows}
         except (KeyError, TypeError) as error:
             raise EvaluationError(f"{name} need image_id and category_id: {error!r}") from None
-        _refuse(f"{name} name unknown images, ids", images - known)
-        _refuse(f"{name} name unknown categories, ids", kinds - categories)
+        _refuse(f"{name} have unknown images, ids", images - known)
+        _refuse(f"{name} have unknown categories, ids", kinds - categories)
     _numbers(results, lambda r: r["score"], "score", ())
     if geometry == "bbox":
         _numbers(results, lambda r: r["bbox"], "bbox", (4,))
@@ -125,19 +126,16 @@ def check(truth: dict, results: list[dict], image_ids, geometry: str = "bbox"):
 
 
 def has_masks(truth: dict) -> bool:
-    """Whether the objects of a truth have masks.
-
-    Raises EvaluationError where some have and others have not.
-    """
+    """Whether the objects have masks. Raises EvaluationError if only some of them have masks."""
     annotations = truth["annotations"]
     missing = [a["id"] for a in annotations if "segmentation" not in a]
     if len(missing) < len(annotations):
-        _refuse("objects without masks beside others with masks, annotation ids", missing)
+        _refuse("some objects have masks and others have none, annotation ids", missing)
     return len(missing) < len(annotations)
 
 
 def class_names(truth: dict) -> dict[int, str]:
-    """Category id -> name; the id is added where two categories share a name."""
+    """Category id -> name. The id is added to the name if two categories have the same name."""
     categories = truth["categories"]
     names = [c["name"] for c in categories]
     return {

@@ -1,8 +1,9 @@
-"""Pascal VOC's metric, with the variants that published numbers were made with.
+"""Pascal VOC's metric, in the variants that published numbers use.
 
-A detection belongs to the object of its class and image that it overlaps most, even when a better
-detection already has it. It is right if their IoU is above the threshold (not equal to it) and the
-object is still free; belonging to a difficult object makes it neither right nor wrong.
+A detection is matched to the object of its class and image with the largest IoU, even if a
+detection with a higher score is already matched to it. The detection is correct if the IoU is
+greater than the threshold and the object is not matched yet. A detection that is matched to a
+difficult object is ignored.
 """
 
 from __future__ import annotations
@@ -17,27 +18,28 @@ STYLES = ("11point", "area", "integral")
 
 
 def evaluate_voc(truth: dict, results: list[dict], image_ids, iou: float = 0.5) -> dict:
-    """Average precision of every class and their means, in three styles.
+    """Average precision (AP) of every class and mean AP, in three styles.
 
-    Styles: "11point" (VOC2007: mean over recall 0, 0.1, ..., 1 of the best precision at that
-    recall or above), "area" (VOC2010: area under the precision envelope) and "integral" (area
-    without the envelope: precision summed over the steps of recall).
+    "11point" is VOC2007's: the mean over the recalls 0, 0.1, ..., 1 of the best precision at that
+    recall or above. "area" is VOC2010's: the area under the envelope of the precision. "integral"
+    is the area without the envelope: precision summed over the steps of recall.
 
     Args:
-        truth: COCO json form; annotations may hold "difficult". Difficult objects and crowds are
-            not counted. Boxes are compared as they stand, width = w.
-        results: rows of image_id, category_id, score, bbox (x y w h, pixels).
+        truth: annotations as in a COCO file, optionally with "difficult". Difficult objects and
+            crowds are not counted. The width of a box is w, without "+ 1".
+        results: rows with image_id, category_id, score, bbox (x y w h, pixels).
         image_ids: ids of the evaluated images, each once.
-        iou: what the overlap must exceed.
+        iou: threshold that the IoU must exceed.
 
     Returns:
         For each style "mAP_<style>", the mean over classes with objects (0 for a class without
         detections), and "mAP_<style>_detected", the mean over classes with objects and counted
-        detections, as some published tables take it; None where there is no such class.
+        detections, as in some published tables. They are None if there is no such class.
         "per_class": name -> {"11point", "area", "integral", "objects", "detections"}.
 
     Raises:
-        EvaluationError: images missing, unknown or twice, unknown categories, non-finite numbers.
+        EvaluationError: missing, unknown or repeated images, unknown categories, or non-finite
+            numbers.
     """
     image_ids = [int(i) for i in image_ids]
     check(truth, results, image_ids)
@@ -75,30 +77,31 @@ def _by_class(rows):
 
 
 def _judged(objects, found, iou):
-    """Scores (n,) and rightness (n,) bool of one class's detections, ignored ones left out."""
+    """Scores (n,) and correctness (n,) bool of the detections of a class, without ignored ones."""
     scores, right = [], []
     for image_id, rows in found.items():
+        # The detection with the highest score matches an object first.
         rows = sorted(rows, key=lambda row: -row["score"])
-        there = objects.get(image_id, [])
-        if not there:
+        present = objects.get(image_id, [])
+        if not present:
             scores += [row["score"] for row in rows]
             right += [False] * len(rows)
             continue
-        overlaps = _overlaps([row["bbox"] for row in rows], [a["bbox"] for a in there])
-        taken = set()
+        overlaps = _overlaps([row["bbox"] for row in rows], [a["bbox"] for a in present])
+        matched = set()
         for row, nearest, overlap in zip(rows, overlaps.argmax(axis=1), overlaps.max(axis=1)):
             hit = overlap > iou
-            if hit and _ignored(there[nearest]):
+            if hit and _ignored(present[nearest]):
                 continue
             scores.append(row["score"])
-            right.append(bool(hit and nearest not in taken))
+            right.append(bool(hit and nearest not in matched))
             if hit:
-                taken.add(nearest)
+                matched.add(nearest)
     return np.array(scores, np.float64), np.array(right, bool)
 
 
 def _overlaps(a, b):
-    """(n, m) IoU of x y w h boxes (n, 4) and (m, 4); 0 where both are empty."""
+    """(n, m) IoU of x y w h boxes (n, 4) and (m, 4). It is 0 if both boxes are empty."""
     a, b = np.array(a, np.float64)[:, None], np.array(b, np.float64)[None]
     low = np.maximum(a[..., :2], b[..., :2])
     high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
@@ -108,12 +111,12 @@ def _overlaps(a, b):
 
 
 def average_precision(scores, right, objects: int) -> dict[str, float]:
-    """Average precision of one class in every style; None without objects.
+    """Average precision of one class in every style. The values are None without objects.
 
     Args:
-        scores: (n,) float, any order; equal scores keep their order.
-        right: (n,) bool, whether the detection found an object.
-        objects: how many objects there were to find.
+        scores: (n,) float in any order. Equal scores keep their order.
+        right: (n,) bool, whether the detection is correct.
+        objects: number of objects of the class.
     """
     if not objects:
         return dict.fromkeys(STYLES, None)

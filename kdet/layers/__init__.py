@@ -1,4 +1,4 @@
-"""Keras layers that several families share. Layers of one family are in its room in kdet.models.
+"""Keras layers that several families share. The layers of one family are in kdet.models.
 
 `import kdet.models` registers all layers of kdet with Keras, which `keras.models.load_model` needs.
 """

@@ -1,4 +1,4 @@
-"""What kdet's layers have in common: saving by name, and the outputs of decoders."""
+"""Base classes of kdet's layers and decoders."""
 
 import keras
 
@@ -6,9 +6,9 @@ import keras
 class ConfiguredLayer(keras.layers.Layer):
     """A layer whose constructor arguments are attributes of the same names.
 
-    Subclasses list the arguments in `SETTINGS`. `RENAMED` maps names that older saved files use to
-    today's. `FLOAT32 = True` computes in float32 under every dtype policy; coordinates, scores and
-    matching need that.
+    Subclasses list the arguments in `SETTINGS`. `RENAMED` maps argument names in older saved files
+    to the current names. With `FLOAT32 = True` the layer computes in float32 under every dtype
+    policy, which coordinates, scores and matching need.
     """
 
     SETTINGS = ()
@@ -29,10 +29,10 @@ class ConfiguredLayer(keras.layers.Layer):
 class Decoder(ConfiguredLayer):
     """Base of the layers that turn a network's outputs into detections.
 
-    Subclasses have the attribute `max_detections` (N). Call them with outputs (of the network),
+    Subclasses have the attribute `max_detections` (N). Call them with the outputs of the network,
     image (B, H, W, 3), resized_size and original_size (B, 2) h, w. They return {"boxes": (B, N, 4)
     float32 original pixels, "scores": (B, N) float32, "labels": (B, N) int32, "valid": (B, N)
-    bool}, by falling score.
+    bool}, by descending score.
     """
 
     FLOAT32 = True

@@ -1,4 +1,4 @@
-"""Convolutions with batch norm: with frozen, folded statistics, or trained."""
+"""Convolutions with batch norm, which is either trained or frozen and folded."""
 
 import keras
 from keras import layers, ops
@@ -9,20 +9,20 @@ from kdet.ops import tf_kernels
 
 @keras.saving.register_keras_serializable("kdet")
 class BatchNorm(keras.layers.BatchNormalization):
-    """Keras's layer with the reference's settings; statistics are those of the global batch.
+    """Keras's batch norm with the reference's settings and the statistics of the global batch.
 
-    On one TensorFlow replica a fused kernel does the work, in inference too, where the graph
-    optimiser merges it with the convolution before it. On several, Keras exchanges the statistics.
+    One TensorFlow replica uses a fused kernel. In inference, the graph optimiser merges this kernel
+    with the convolution before it. With several replicas, Keras exchanges the statistics.
     """
 
     def __init__(self, momentum=0.9, epsilon=1e-5, synchronized=None, **kwargs):
         if synchronized is None:
-            # Keras exchanges statistics on TensorFlow only, which is where kdet trains
+            # Keras can exchange statistics on TensorFlow only, and kdet trains there
             synchronized = keras.backend.backend() == "tensorflow"
         super().__init__(momentum=momentum, epsilon=epsilon, synchronized=synchronized, **kwargs)
 
     def call(self, inputs, training=None, mask=None):
-        training = bool(training) and self.trainable
+        training = bool(training) and self.trainable  # a frozen norm uses its moving statistics
         if mask is not None or not tf_kernels.has_fused_norm(alone=training):
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance = tf_kernels.fused_norm(
@@ -40,30 +40,30 @@ class BatchNorm(keras.layers.BatchNormalization):
 
 
 def he_normal(kernel_size, channels):
-    """The reference's start for convolutions: N(0, sqrt(2 / (k * k * all input channels)))."""
+    """The reference's initial kernel, N(0, sqrt(2 / (k * k * input channels of all groups)))."""
     return keras.initializers.RandomNormal(stddev=(2.0 / (kernel_size**2 * channels)) ** 0.5)
 
 
 def conv_batch_norm(
     x, filters, kernel_size, name, norm_name, strides=1, groups=1, initializer=None, trainable=True
 ):
-    """A convolution without bias and the batch norm that trains with it, as functional layers.
+    """A convolution without bias and its batch norm, as functional layers.
 
     Args:
         x: (B, H, W, C) Keras tensor.
         filters: output channels.
         kernel_size: side of the square kernel.
         name, norm_name: names of the two layers.
-        strides: of both axes; padding is (kernel_size - 1) // 2 on all four sides.
-        groups: of input channels that do not see each other.
-        initializer: of the kernel; default `he_normal`.
+        strides: stride of both axes; padding is (kernel_size - 1) // 2 on all four sides.
+        groups: number of groups of the convolution.
+        initializer: initial values of the kernel; default `he_normal`.
         trainable: whether kernel and norm are trained.
     Returns:
         (B, ceil(H / strides), ceil(W / strides), filters) Keras tensor, no activation.
     """
     padding = "same"
     if strides > 1:
-        # strided "same" pads the far sides only on even sizes, which shifts the features
+        # strided "same" pads even sizes at the right and bottom only, which shifts the features
         side, padding = (kernel_size - 1) // 2, "valid"
         x = layers.ZeroPadding2D(side, name=f"{name}_pad")(x) if side else x
     settings = {
@@ -82,15 +82,15 @@ def conv_batch_norm(
 class FrozenNormConv2D(ConfiguredLayer):
     """y = scale * conv(x, kernel) + offset, computed as conv(x, scale * kernel) + offset.
 
-    `scale` and `offset` are batch norm statistics folded for good: they are never trained, whatever
-    `trainable` says, and the folded form leaves one convolution with a bias to run.
+    `scale` and `offset` are folded batch-norm statistics. They are never trained, whatever the
+    value of `trainable` is. The folded form runs as one convolution with a bias.
 
     Args:
         filters: output channels.
         kernel_size: side of the square kernel.
-        strides: of both axes; padding is (kernel_size - 1) // 2 on all four sides.
-        groups: of input channels that do not see each other.
-        initial_scale: of `scale`, until weights are loaded.
+        strides: stride of both axes; padding is (kernel_size - 1) // 2 on all four sides.
+        groups: number of groups of the convolution.
+        initial_scale: value of `scale` until weights are loaded.
     Input (B, H, W, C) -> output (B, ceil(H / strides), ceil(W / strides), filters).
     """
 
@@ -134,7 +134,7 @@ class FrozenNormConv2D(ConfiguredLayer):
 def pad_symmetric(inputs, kernel_size):
     """(B, H, W, C) with (kernel_size - 1) // 2 zeros on every side.
 
-    Strided "same" padding pads the far sides only on even sizes, which shifts the features.
+    Strided "same" padding pads even sizes at the right and bottom only, which shifts the features.
     """
     side = (kernel_size - 1) // 2
     return ops.pad(inputs, [(0, 0), (side, side), (side, side), (0, 0)]) if side else inputs

@@ -1,4 +1,4 @@
-"""A depthwise convolution and its batch norm, one layer so that they can be one pass."""
+"""A depthwise convolution and its batch norm as one layer, which can run as one operation."""
 
 import keras
 from keras import ops
@@ -8,16 +8,16 @@ from kdet.layers.conv_norm import BatchNorm, pad_symmetric
 
 @keras.saving.register_keras_serializable("kdet")
 class DepthwiseNorm(BatchNorm):
-    """norm(conv(x, kernel)); in inference conv(x, scale * kernel) + offset.
+    """norm(conv(x, kernel)), computed as conv(x, scale * kernel) + offset in inference.
 
-    Graph optimisers merge a norm with the dense convolution before it, but not with a depthwise
-    one, whose norm then takes half as long as the convolution does. Here the kernel is small, so
-    folding it at every call costs nothing.
+    Graph optimisers merge a norm with a dense convolution before it, but not with a depthwise one.
+    Such a norm takes half the time of its convolution. The kernel is small, so folding the norm
+    into it at every call costs almost nothing.
 
     Args:
         kernel_size: side of the square kernel.
-        strides: of both axes; padding is (kernel_size - 1) // 2 on all four sides.
-        kernel_initializer: of the kernel.
+        strides: stride of both axes; padding is (kernel_size - 1) // 2 on all four sides.
+        kernel_initializer: initial values of the kernel.
     Input (B, H, W, C) -> output (B, ceil(H / strides), ceil(W / strides), C).
     """
 
@@ -43,8 +43,8 @@ class DepthwiseNorm(BatchNorm):
         scale = self.gamma * ops.rsqrt(self.moving_variance + self.epsilon)
         kernel = self.kernel * ops.cast(scale, self.kernel.dtype)[:, None]
         if self.strides > 1:
-            # With a row and a column of zeros behind it, "same" starts as far outside as symmetric
-            # padding does, for sides even and odd, and no padded copy of the image is made.
+            # With one more row and column of zeros in the kernel, "same" padding starts where
+            # symmetric padding starts, for even and odd sides, without a padded copy of the image.
             kernel = ops.pad(kernel, [(0, 1), (0, 1), (0, 0), (0, 0)])
         outputs = ops.depthwise_conv(inputs, kernel, self.strides, "same")
         return ops.add(outputs, ops.cast(self.beta - self.moving_mean * scale, outputs.dtype))

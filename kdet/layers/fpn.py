@@ -13,15 +13,17 @@ def _uniform(limit):
 
 @keras.saving.register_keras_serializable("kdet")
 class FPN(ConfiguredLayer):
-    """Top-down pyramid: {"C3": (B, H/8, W/8, c3), ...} -> {"P3": (B, H/8, W/8, width), ...}.
+    """Top-down pyramid, {"C3": (B, H/8, W/8, c3), ...} -> {"P3": (B, H/8, W/8, width), ...}.
 
-    Laterals 1x1, nearest x2 upsampling added on the way down, 3x3 outputs; biases, no norm, no
-    activation. The sides of the image must be multiples of the coarsest stride.
+    It has 1x1 lateral convolutions, adds the next coarser level after nearest x2 upsampling, and
+    ends in 3x3 convolutions. All have a bias, but no norm and no activation. The sides of the image
+    must be multiples of the coarsest stride.
 
     Args:
         width: channels of every level.
-        extra: "conv": P6 = 3x3 stride 2 on the coarsest C map, P7 the same on relu(P6), as
-            RetinaNet; "pool": P6 = P5 subsampled, as the two-stage rows; "none".
+        extra: "conv": P6 is a 3x3 convolution of stride 2 on the coarsest C map, and P7 is one on
+            relu(P6), as in RetinaNet. "pool": P6 is every second cell of P5, as in the two-stage
+            rows. "none": no further levels.
     """
 
     SETTINGS = ("width", "extra")
@@ -35,6 +37,7 @@ class FPN(ConfiguredLayer):
     def build(self, input_shape):
         self.levels = sorted(int(name[1:]) for name in input_shape)
         self.lateral, self.smooth, self.coarse = {}, {}, {}
+        # the limits are sqrt(6 / (fan_in + fan_out)) with the fan_out that the reference sets
         for level in self.levels:
             channels = input_shape[f"C{level}"][-1]
             self.lateral[f"P{level}"] = self._conv(
@@ -76,6 +79,7 @@ class FPN(ConfiguredLayer):
         if self.extra == "pool":
             outputs[f"P{top + 1}"] = outputs[f"P{top}"][:, ::2, ::2]
         elif self.extra == "conv":
+            # P6 reads the map of the backbone, not P5, and the heads get P6 without the ReLU
             first, second = f"P{top + 1}", f"P{top + 2}"
             outputs[first] = self.coarse[first](pad_symmetric(features[f"C{top}"], 3))
             outputs[second] = self.coarse[second](pad_symmetric(ops.relu(outputs[first]), 3))
@@ -94,6 +98,6 @@ class FPN(ConfiguredLayer):
 def upsample(inputs):
     """Nearest x2: (B, H, W, C) -> (B, 2H, 2W, C).
 
-    Equals the reference's align_corners interpolation at this factor for every side below 400.
+    At this factor it equals the reference's align_corners interpolation, for every side below 700.
     """
     return ops.repeat(ops.repeat(inputs, 2, axis=1), 2, axis=2)

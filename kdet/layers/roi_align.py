@@ -10,8 +10,8 @@ from kdet.ops import roi_align
 class RoIAlign(ConfiguredLayer):
     """({"P2": (B, h, w, C), ...}, boxes (B, N, 4)) -> (B, N, size, size, C).
 
-    A pyramid is sampled 2 x 2 per bin, the single map {"C4": ...} as finely as its cells; see
-    `ops.roi_align`. Of a pyramid only levels 2 to 5 are used.
+    A pyramid gets 2 x 2 samples per bin, and only its levels 2 to 5 are used. The single map
+    {"C4": ...} gets about one sample per cell; see `ops.roi_align`.
 
     Args:
         size: bins per axis.
@@ -20,7 +20,7 @@ class RoIAlign(ConfiguredLayer):
     SETTINGS = ("size",)
 
     def __init__(self, size, **kwargs):
-        # boxes must not be rounded to the precision of the features
+        # autocast would round the boxes to the precision of the features
         super().__init__(**{**kwargs, "autocast": False})
         self.size = size
 
@@ -28,6 +28,7 @@ class RoIAlign(ConfiguredLayer):
         if "C4" in features:
             return roi_align.adaptive_roi_align(features["C4"], boxes, self.size, 16)
         features = {name: features[name] for name in ("P2", "P3", "P4", "P5")}
+        # equal runs must give equal weights, but inference has no gradient and can be faster
         return roi_align.multilevel_roi_align(features, boxes, self.size, repeatable=bool(training))
 
     def compute_output_spec(self, features, boxes, training=False):

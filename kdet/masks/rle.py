@@ -1,7 +1,7 @@
-"""Run lengths of masks: COCO's compressed strings, and masks as arrays.
+"""Conversion between masks, run lengths and COCO's compressed strings.
 
-Runs count pixels in column-major order (down each column, columns left to right) and alternate
-between background and object; the first run is background and may be 0.
+Runs count pixels in column-major order, down each column and from left to right. They alternate
+between background and object. The first run is background and may be 0.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import numpy as np
 
 
 def runs_from_string(text: str) -> list[int]:
-    """COCO's compressed `counts` string as run lengths.
+    """Decodes COCO's compressed `counts` string to run lengths.
 
-    Each number is written in groups of five bits, lowest first, as characters from "0"; bit 6 says
-    that more groups follow. From the fourth run on a number is the difference to the run two back.
+    A number is a sequence of characters, and the code of a character is 48 plus a group of six
+    bits. Five bits belong to the number, lowest group first; the sixth is set if another group
+    follows. From the fourth run on, a number is the difference to the run two places before.
 
     Raises:
-        ValueError: a character outside "0".."o", or a number cut off at the end.
+        ValueError: a character outside "0".."o", or an incomplete number at the end.
     """
     runs, value, shift = [], 0, 0
     for character in text:
@@ -27,7 +28,7 @@ def runs_from_string(text: str) -> list[int]:
         shift += 5
         if group & 32:
             continue
-        if group & 16:
+        if group & 16:  # the highest bit of the last group is the sign
             value -= 1 << shift
         runs.append(value + runs[-2] if len(runs) > 2 else value)
         value, shift = 0, 0
@@ -52,7 +53,7 @@ def runs_from_mask(mask: np.ndarray) -> list[int]:
 
 
 def encode_mask(mask) -> dict:
-    """A (height, width) bool mask as COCO's compressed run lengths, JSON-ready.
+    """A (height, width) bool mask as COCO's compressed run lengths, ready for JSON.
 
     Returns:
         {"size": [height, width], "counts": str}.

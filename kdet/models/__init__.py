@@ -1,7 +1,7 @@
-"""Families of detectors, the rows of the zoo, and loading them.
+"""The families of detectors, and loading detectors of the zoo by name.
 
 Importing this package registers every layer of kdet with Keras, so that `keras.models.load_model`
-reads files that hold them.
+can read files that contain these layers.
 """
 
 from kdet.models.detector import Detector, build

@@ -1,4 +1,4 @@
-"""The one object for training, prediction, evaluation and export."""
+"""The detector object, for training, prediction, evaluation and export."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ INPUTS = ("image", "resized_size", "original_size")
 
 
 class Detector:
-    """A network, its decoder, and what they need to know about images and labels.
+    """A network and its decoder, with the settings for images and labels.
 
-    Calling it is the contract of every kdet model: {"image": (B, H, W, 3) float32 preprocessed,
+    All detectors have the same inputs and outputs: {"image": (B, H, W, 3) float32 preprocessed,
     "resized_size": (B, 2) h, w before padding, "original_size": (B, 2) h, w} -> {"boxes": (B, N, 4)
     float32 xyxy original pixels, "scores": (B, N) float32, "labels": (B, N) int32, "valid": (B, N)
     bool[, "masks": (B, N, M, M) float32 probabilities over each box, see `kdet.masks.paste_mask`]},
-    by falling score.
+    by descending score.
 
     Attributes:
-        network: keras.Model, the image (and its sizes) -> outputs of the network; owns every
-            weight. Use it to freeze, inspect or replace layers.
-        model: keras.Model, the contract above; shares the weights. Use it in other Keras models.
-        config, data: the `kdet.config` values it was built from.
+        network: keras.Model, the image (and its sizes) -> outputs of the network. It owns all
+            weights. Use it to freeze, inspect or replace layers.
+        model: keras.Model with the inputs and outputs above. It shares the weights of the network.
+            Use it in other Keras models.
+        config, data: the `kdet.config` values that the detector was built from.
         labels: `kdet.config.LabelMap`.
-        recipe: the `kdet.config.Recipe` it was loaded with, or None.
+        recipe: the `kdet.config.Recipe` that the detector was loaded with, or None.
     """
 
     def __init__(self, network, model, config, data, labels):
@@ -38,7 +39,7 @@ class Detector:
         self._compiled = None
 
     def __call__(self, inputs):
-        """Detections of a prepared batch; the contract is in the class docstring.
+        """Detections of a prepared batch; inputs and outputs are in the class docstring.
 
         Raises:
             ValueError: an input is missing.
@@ -55,10 +56,10 @@ class Detector:
         return self.network(network_inputs(self.network, inputs), training=False)
 
     def training_model(self):
-        """The model to train: the network itself, or one that shares its layers.
+        """The model to train, which is the network itself or another model with its layers.
 
-        Two-stage networks need the ground truth to choose what their heads see.
-        `kdet.models.family.network_inputs` gives the inputs that a model reads of a batch.
+        Two-stage networks need the ground truth to sample the RoIs of their heads.
+        `kdet.models.family.network_inputs` selects the inputs of a model from a batch.
         """
         make = family_of(self.config).training_model
         return make(self.config, self.network) if make else self.network
@@ -77,7 +78,7 @@ class Detector:
         return detect(self, images, threshold)
 
     def predict(self, images, batch=8) -> dict:
-        """Arrays in, arrays out, in batches; see `kdet.predict.predict`.
+        """Detections of image arrays, as arrays and in batches; see `kdet.predict.predict`.
 
         Args:
             images: (n, H, W, 3) uint8 RGB, or a sequence of (H, W, 3) uint8 arrays of any sizes.
@@ -95,8 +96,8 @@ class Detector:
 
         Args:
             data: folder of a data set, or the parent of its splits.
-            split: which of them.
-            metric: "coco" or "voc"; None takes that of the published numbers.
+            split: name of the split.
+            metric: "coco" or "voc"; None uses the metric of the published numbers.
             batch: images per call.
         Returns:
             name -> number in 0..1, and "per_class".
@@ -114,30 +115,30 @@ class Detector:
         return export(self, folder)
 
     def save(self, path):
-        """Writes weights, recipe and labels as one file that `kdet.load(path)` reads.
+        """Writes weights, recipe and labels to one file that `kdet.load(path)` reads.
 
         Args:
             path: a `.npz` file; an existing one is replaced.
         Raises:
-            ConfigError: the detector has no recipe: it was built, not loaded.
+            ConfigError: the detector has no recipe, because it was built and not loaded.
         """
         from kdet.models.loading import save
 
         return save(self, path)
 
     def in_float32(self) -> Detector:
-        """The detector itself, or one with float32 layers and the same weights."""
+        """The detector itself if all its layers are float32, else a float32 copy of it."""
         if all(layer.compute_dtype == "float32" for layer in self.network.layers):
             return self
         policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy("float32")
         try:
-            twin = build(self.config, self.data, self.labels)
+            copy = build(self.config, self.data, self.labels)
         finally:
             keras.config.set_dtype_policy(policy)
-        for theirs, ours in zip(twin.network.variables, self.network.variables):
-            theirs.assign(ours)
-        return twin
+        for target, source in zip(copy.network.variables, self.network.variables):
+            target.assign(source)
+        return copy
 
 
 def build(config, data=None, labels=None) -> Detector:
@@ -145,12 +146,12 @@ def build(config, data=None, labels=None) -> Detector:
 
     Args:
         config: a model config of `kdet.config`, e.g. `RetinaNet(R50)`.
-        data: `kdet.config.Data`, how images are prepared. Default: that of the COCO rows.
+        data: `kdet.config.Data`, the preparation of images. Default: that of the COCO rows.
         labels: `kdet.config.LabelMap` of `config.num_classes` names. Default: "0", "1", ...
     Returns:
         Detector.
     Raises:
-        ConfigError: `config` is of no family, or labels and num_classes contradict each other.
+        ConfigError: `config` belongs to no family, or labels do not match num_classes.
     """
     family = family_of(config)
     data = data or configs.coco_data()

@@ -1,4 +1,4 @@
-"""The list of families: a new one is a room beside this file and a name in this list."""
+"""The list of families. A new family needs its own package in kdet.models and an entry here."""
 
 from kdet.errors import ConfigError
 from kdet.models import rcnn, retinanet, ssd, yolov3
@@ -8,7 +8,7 @@ FAMILIES = [rcnn.FAMILY, retinanet.FAMILY, ssd.FAMILY, yolov3.FAMILY]
 
 
 def family_of(config) -> Family:
-    """The family of a model config. Raises ConfigError for a config of no family."""
+    """The family of a model config. Raises ConfigError if no family has this config."""
     for family in FAMILIES:
         if type(config) is family.config:
             return family

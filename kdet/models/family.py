@@ -1,4 +1,4 @@
-"""What the rest of kdet has to know of a family of detectors."""
+"""The description of a family of detectors, which the rest of kdet uses."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def _unchanged(value):
 
 
 class ClassAxis(NamedTuple):
-    """How the last axis of a variable holds the classes.
+    """The layout of the classes in the last axis of a variable.
 
-    The axis is g groups of `fixed` entries that belong to no class (background, objectness, box)
-    and then `unit` entries per class: length g * (fixed + K * unit).
+    The axis has g groups. A group has `fixed` entries that belong to no class (background,
+    objectness, box) and then `unit` entries per class. The length is g * (fixed + K * unit).
     """
 
     fixed: int
@@ -29,32 +29,32 @@ class ClassAxis(NamedTuple):
 
 @dataclass(frozen=True)
 class Family:
-    """One family of detectors; each room under `kdet/models` makes one.
+    """One family of detectors; each package in `kdet/models` defines one.
 
     Attributes:
         config: the subclass of `kdet.config.ModelConfig` that its recipes use.
-        network: config -> keras.Model with every weight: the image, or a dict of entries of the
-            batch -> nested dict of outputs.
+        network: config -> keras.Model with all weights. The input is the image or a dict of entries
+            of the batch, and the output is a nested dict.
         detections: config -> layer (outputs, image, resized_size, original_size) -> detections, a
             `kdet.layers.base.Decoder`.
         targets: (config, training batch of `kdet.data.schema`) -> (nested dict of tensors that the
-            outputs should match, {name: () float32 normalizer}). Normalizers are local; training
-            sums them over replicas before `losses` sees them. Needs no network.
+            outputs should match, {name: () float32 normalizer}). Training sums the normalizers of
+            all replicas and passes the sums to `losses`. The network is not used.
         losses: (config, outputs, targets, normalizers) -> {name: () float32}; the total loss is
-            their plain sum. Needs no ground truth.
-        synthetic: recipe -> the recipe's form for the built-in synthetic data set.
+            their plain sum. The ground truth is not used.
+        synthetic: recipe -> the recipe for the built-in synthetic data set.
         class_axes: config -> {pattern of variable paths: ClassAxis}, for the variables whose last
-            axis follows the number of classes.
+            axis depends on the number of classes.
         head_layers: pattern of the paths of variables that an ImageNet backbone does not have.
         training_model: (config, network) -> the model to train, which shares the network's layers.
-            None: the network itself.
+            None means the network itself.
         reference_names: (pattern, replacement) pairs from a variable's path to the beginning of
             its name in the reference's checkpoints; see `kdet.weights.paddle.names`.
         rename_stored: {name: tensor} of a stored checkpoint -> the same with the usual names.
-        start_weights: config -> file name of published weights that training starts from, if these
-            are not the backbone's ImageNet weights; else None.
-        needs_masks: config -> whether training reads the objects' masks.
-        metric: "coco" or "voc": whose rules the published numbers follow.
+        start_weights: config -> file name of published weights that training starts from, or None
+            for the backbone's ImageNet weights.
+        needs_masks: config -> whether training uses the masks of the objects.
+        metric: "coco" or "voc", the metric of the published numbers.
     """
 
     config: type[ModelConfig]
@@ -73,7 +73,7 @@ class Family:
     metric: str = "coco"
 
     def class_axis(self, config, path: str) -> ClassAxis | None:
-        """How the variable at `path` holds the classes; None if it does not."""
+        """The layout of the classes in the variable at `path`; None if it has no class axis."""
         for pattern, axis in self.class_axes(config).items():
             if re.search(pattern, path):
                 return axis
@@ -93,11 +93,11 @@ class Family:
 
 
 def network_inputs(network, batch):
-    """What a network reads of a batch: the image, or a dict of the entries named like its inputs.
+    """The inputs of a network from a batch: the image, or a dict with the names of its inputs.
 
     Args:
         network: functional Keras model.
-        batch: dict of tensors that holds at least these.
+        batch: dict of tensors with at least these inputs.
     """
     if isinstance(network.input, dict):
         return {name: batch[name] for name in network.input}

@@ -1,4 +1,4 @@
-"""Rows of the zoo by name, and detectors by name or file."""
+"""Recipes of the zoo by name, and detectors by name or from a file."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def recipe(name) -> Recipe:
     """The recipe of a row, e.g. "retinanet_r50_fpn_1x".
 
     Raises:
-        ConfigError: no such row; the message names the nearest.
+        ConfigError: the zoo has no such row; the message suggests a similar name.
     """
     if name not in names():
-        near = difflib.get_close_matches(name, names(), 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names())}"
+        similar = difflib.get_close_matches(name, names(), 1)
+        hint = f"did you mean {similar[0]!r}?" if similar else f"it has {', '.join(names())}"
         raise ConfigError(f"the zoo has no row {name!r}; {hint}")
     return runpy.run_path(str(_folder() / f"{name}.py"))["recipe"]
 
@@ -50,20 +50,20 @@ def load(name, weights="released", num_classes=None, overrides=(), mirror=None) 
 
     Args:
         name: a row of the zoo, or the path of a checkpoint (`best.npz`, `last.npz`) or of a run
-            folder that holds one.
-        weights: for a row: "released", the published weights, downloaded once
-            (`kdet.weights.download`); None for random ones; or the path of a checkpoint of kdet or
-            of Paddle (`kdet.weights.paddle.find` lists the kinds).
+            folder that contains one.
+        weights: only for a row. "released" loads the published weights, which are downloaded once
+            (`kdet.weights.download`). None gives random weights. A path loads a checkpoint of kdet
+            or of Paddle (`kdet.weights.paddle.find` lists the kinds).
         num_classes: another number of classes. Class-dependent layers are re-initialised and listed
             on stderr; all others are loaded.
         overrides: `key=value` changes of the recipe.
-        mirror: where to download from: an address or a folder; default: KDET_MIRROR.
+        mirror: an address or a folder to download from; default: KDET_MIRROR.
     Returns:
         `kdet.Detector`. Loading is strict: a missing or unused tensor is an error.
     Raises:
-        ConfigError: unknown row, impossible combination.
-        CheckpointError: a checkpoint that is damaged or does not fit.
-        DownloadError: published weights that cannot be downloaded.
+        ConfigError: the row is unknown, or the arguments contradict each other.
+        CheckpointError: a checkpoint is damaged or does not fit.
+        DownloadError: the published weights cannot be downloaded.
     """
     if num_classes is not None and (type(num_classes) is not int or num_classes < 1):
         raise ConfigError(f"num_classes must be a whole number above 0; got {num_classes!r}")
@@ -89,7 +89,7 @@ def load(name, weights="released", num_classes=None, overrides=(), mirror=None) 
 
 
 def save_paddle(detector, folder) -> None:
-    """Writes the weights in the reference's form, one file per variable; `load` reads them again.
+    """Writes the weights in the reference's format, one file per variable, which `load` can read.
 
     Folded batch norms are written as the reference's affine channels.
 
@@ -97,7 +97,7 @@ def save_paddle(detector, folder) -> None:
         detector: `kdet.Detector`.
         folder: a new or empty folder.
     Raises:
-        CheckpointError: the folder has something in it.
+        CheckpointError: the folder is not empty.
     """
     reference_name = family_of(detector.config).reference_name
     named = sorted((reference_name(v.path), v) for v in detector.network.variables)
@@ -106,7 +106,7 @@ def save_paddle(detector, folder) -> None:
 
 
 def save(detector, path) -> None:
-    """Writes a detector as one file; see `Detector.save`."""
+    """Writes a detector to one file; see `Detector.save`."""
     if detector.recipe is None:
         raise ConfigError("only a detector that was loaded or trained has a recipe to save with")
     arrays = {f"weights/{name}": v for name, v in by_path(detector.network).items()}
@@ -115,7 +115,7 @@ def save(detector, path) -> None:
 
 
 def checkpoint_of(path) -> Path:
-    """The checkpoint that a path means: the file, or a run folder's best, else last one."""
+    """The checkpoint at a path, which is a file or a run folder with best.npz or last.npz."""
     path = Path(path)
     if not path.is_dir():
         return path
@@ -158,25 +158,26 @@ def _from_paddle(row, path, num_classes):
 
 
 def _released(row, num_classes, mirror):
-    """The published weights; their converted form is kept, as a checkpoint of kdet."""
+    """A detector with the published weights. A converted copy is cached as a kdet checkpoint."""
     path = download(released(row.name), mirror, check=paddle.find)
     if num_classes is not None:
         return _from_paddle(row, path, num_classes)
+    # a new archive or another model config must not use the old copy
     key = f"{recorded_sha256(path)} {to_json(row.model)}".encode()
     kept = cache_dir() / "converted" / f"{row.name}-{hashlib.sha256(key).hexdigest()[:16]}.npz"
     if kept.is_file():
-        with contextlib.suppress(CheckpointError):  # damaged: converted again
+        with contextlib.suppress(CheckpointError):  # a damaged copy is replaced below
             detector = _built(row)
             return _with_weights(detector, kept, describe_npz(kept)[0], detector.labels)
     detector = _from_paddle(row, path, None)
-    with contextlib.suppress(OSError):  # a cache: no room for it is no reason to fail
+    with contextlib.suppress(OSError):  # loading also works without a cache, e.g. on a full disk
         kept.parent.mkdir(exist_ok=True)
         save(detector, kept)
     return detector
 
 
 def _from_checkpoint(path, num_classes, overrides, name=None):
-    """From a checkpoint of kdet, which holds its recipe; `name` is the row it should be of."""
+    """A detector from a kdet checkpoint, which contains its recipe; `name` is the expected row."""
     if path.is_file() and paddle.is_paddle(path):
         raise ConfigError(
             f"{path}: not a checkpoint of kdet; for one of Paddle, give the row's name and "
@@ -211,7 +212,7 @@ def _description(path, meta):
 
 
 def _with_weights(detector, path, entries, labels):
-    """Assigns the stored weights, one after the other; `labels` are those of the checkpoint."""
+    """Assigns the stored weights one by one; `labels` are those of the checkpoint."""
     report = load_named(
         detector.network,
         family_of(detector.config),
@@ -234,6 +235,6 @@ def read_weights(path, names):
 
 
 def _folder():
-    """Where the recipes are: inside an installed kdet, beside it in a checkout."""
+    """The folder of the recipes, which is inside an installed kdet but next to it in a checkout."""
     inside = Path(__file__).parents[1] / "recipes"
     return inside if inside.is_dir() else Path(__file__).parents[2] / "recipes"

@@ -1,4 +1,4 @@
-"""Pure tensor functions in `keras.ops`: no weights, no state, any backend."""
+"""Pure tensor functions in `keras.ops`, without weights or state, for every backend."""
 
 import importlib
 

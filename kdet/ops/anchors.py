@@ -1,4 +1,4 @@
-"""Anchors as the reference's generator makes them (`detection/anchor_generator_op.h`)."""
+"""The anchors of the reference's generator (`detection/anchor_generator_op.h`)."""
 
 import math
 
@@ -17,23 +17,25 @@ def _round(value):
 
 
 def cell_anchors(stride, sizes, ratios):
-    """The anchors of the cell at the origin.
+    """The anchors of the cell at the origin of a feature map.
 
     Args:
         stride: pixels between cells.
         sizes: anchor sides in pixels.
-        ratios: height / width. The base box of a ratio is rounded to whole pixels at `stride` and
-            then scaled, so its area is not exact.
+        ratios: height / width. A base box with the side `stride` is rounded to whole pixels before
+            it is scaled to a size, so the area of an anchor is not exactly size * size.
     Returns:
-        (len(ratios) * len(sizes), 4) float32 xyxy half-open; ratio outer, size inner.
+        (len(ratios) * len(sizes), 4) float32 xyxy half-open, ordered by ratio, then by size.
     """
     boxes = []
     for ratio in ratios:
+        # in float32, as in the reference, because the rounding depends on it
         base_width = _round(math.sqrt(np.float32(stride * stride / ratio)))
         base_height = _round(base_width * np.float32(ratio))
         for size in sizes:
             scale = np.float32(size) / np.float32(stride)
             width, height = scale * base_width, scale * base_height
+            # inclusive pixels: a cell goes from pixel 0 to pixel stride - 1
             center = np.float32(0.5 * (stride - 1))
             x1, y1 = center - 0.5 * (width - 1), center - 0.5 * (height - 1)
             boxes.append((x1, y1, x1 + width, y1 + height))
@@ -44,11 +46,11 @@ def grid_anchors(height, width, stride, cell_anchors):
     """Anchors of a whole feature map.
 
     Args:
-        height, width: cells; ints or scalar int tensors.
+        height, width: numbers of cells, as ints or scalar int tensors.
         stride: pixels between cells.
         cell_anchors: (A, 4), from `cell_anchors`.
     Returns:
-        (height * width * A, 4) float32, flattened in the order row, column, anchor.
+        (height * width * A, 4) float32, in the order row, column, anchor.
     """
     y = ops.cast(ops.arange(height), "float32") * stride
     x = ops.cast(ops.arange(width), "float32") * stride
@@ -59,7 +61,7 @@ def grid_anchors(height, width, stride, cell_anchors):
 
 
 def retina_sizes(stride):
-    """RetinaNet's three sides per level: 4 strides times 2^(0, 1/3, 2/3)."""
+    """RetinaNet's three anchor sides of a level in pixels, 4 * stride * 2^(0, 1/3, 2/3)."""
     return tuple(stride * 4 * 2 ** (octave / 3) for octave in range(3))
 
 
@@ -71,7 +73,7 @@ def retina_grid(height, width, stride):
 
 
 def retina_pyramid(canvas):
-    """All anchors of a padded image, levels P3 to P7 in order.
+    """RetinaNet's anchors of a padded image, levels P3 to P7 in order.
 
     Args:
         canvas: (h, w) ints, multiples of 128.
@@ -87,10 +89,10 @@ def retina_pyramid(canvas):
 
 
 def rpn_grid(height, width, level, scale=1.0):
-    """The region proposal network's anchors on one map; see `grid_anchors`.
+    """Anchors of the region proposal network (RPN) on one map; see `grid_anchors`.
 
-    A pyramid level "P2" to "P6" has one size, 8 strides; the single map "C4" has five. All sides
-    are multiplied by `scale`.
+    A pyramid level "P2" to "P6" has one size, 8 * stride. The single map "C4" has five sizes, 32 to
+    512. All sizes are in pixels and are multiplied by `scale`.
     """
     stride = 2 ** int(level[1:])
     sizes = (8 * stride,) if level.startswith("P") else (32, 64, 128, 256, 512)
@@ -102,9 +104,9 @@ def rpn_pyramid(canvas, neck, scale=1.0):
     """All anchors of the region proposal network, level by level.
 
     Args:
-        canvas: (h, w) ints.
+        canvas: (h, w) of the padded image, ints.
         neck: "fpn" or "c4".
-        scale: of all sides.
+        scale: factor of all sizes.
     Returns:
         (A, 4) float32.
     """

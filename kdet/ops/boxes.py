@@ -1,8 +1,8 @@
-"""Boxes are `xyxy`, float32, pixels, half-open: width = x2 - x1. Stated once, here.
+"""Arithmetic on boxes, which are `xyxy`, float32, in pixels and half-open (width = x2 - x1).
 
-The reference system stores inclusive corners and adds 1 in every width. Adding 1 to its x2 and y2
-turns all of its formulas into the plain ones below; what is left of the convention shows only in
-`rescale` and `clip`.
+The reference stores inclusive corners and adds 1 to every width. Boxes in kdet have its x2 + 1 and
+y2 + 1, so the formulas below need no "+1". Only `rescale`, `clip` and the `min_overlap` of `iou`
+still show the reference's convention.
 """
 
 import math
@@ -10,11 +10,11 @@ import math
 import numpy as np
 from keras import ops
 
-# exp() of a larger delta would overflow; boxes this large are clipped to the image anyway
+# exp() of a delta above 88 overflows float32; this limit is far above any real box
 MAX_LOG_RATIO = 60.0
-# the proposals' limit on growth (He et al., Detectron): 1000 / 16
+# decoding makes a proposal at most 1000 / 16 times as large as its anchor (He et al., Detectron)
 PROPOSAL_LOG_RATIO = math.log(1000.0 / 16)
-# stands in unused places: a box that can be encoded and pooled
+# fills unused entries, because it can be encoded and pooled without a division by zero
 ONE_PIXEL = np.array([0, 0, 1, 1], "float32")
 
 
@@ -31,9 +31,9 @@ def iou(a, b, min_overlap=0.0):
     Args:
         a: (..., N, 4) boxes.
         b: (..., M, 4) boxes.
-        min_overlap: pairs that share fewer pixels than this in x or in y count as disjoint. The
-            reference's final suppression uses 1: its boxes are inclusive, and it tests for
-            disjointness before it adds 1.
+        min_overlap: pairs that share fewer pixels than this in x or in y count as disjoint. 1 gives
+            the reference's final NMS, which tests inclusive corners for an intersection before it
+            adds 1.
     Returns:
         (..., N, M) float32; 0 where the union is empty.
     """
@@ -44,6 +44,7 @@ def iou(a, b, min_overlap=0.0):
     if min_overlap > 0:
         shared = ops.where(ops.minimum(width, height) < min_overlap, 0.0, shared)
     union = area(a) + area(b) - shared
+    # the inner `where` avoids 0 / 0
     return ops.where(union > 0, shared / ops.where(union > 0, union, 1.0), 0.0)
 
 
@@ -53,7 +54,7 @@ def encode(boxes, anchors, variances=(1.0, 1.0, 1.0, 1.0)):
     Args:
         boxes: (..., 4) target boxes, with positive width and height.
         anchors: (..., 4), the same leading shape or broadcastable to it.
-        variances: what each delta is divided by; R-CNN's heads use (.1, .1, .2, .2).
+        variances: divisors of the four deltas; the box heads of R-CNN use (.1, .1, .2, .2).
     Returns:
         (..., 4) float32 (dx, dy, dw, dh).
     """
@@ -66,16 +67,17 @@ def encode(boxes, anchors, variances=(1.0, 1.0, 1.0, 1.0)):
 
 
 def decode(deltas, anchors, variances=(1.0, 1.0, 1.0, 1.0), max_log_ratio=MAX_LOG_RATIO):
-    """Moves anchors by predicted deltas; the inverse of `encode`. Not clipped.
+    """Moves anchors by predicted deltas, without clipping; the inverse of `encode`.
 
     Args:
         deltas: (..., 4) float (dx, dy, dw, dh).
         anchors: (..., 4), the same leading shape or broadcastable to it.
-        variances: what each delta was divided by in `encode`.
+        variances: the divisors that `encode` used.
         max_log_ratio: upper limit of dw and dh; proposals use `PROPOSAL_LOG_RATIO`.
     Returns:
         (..., 4) float32 boxes.
     """
+    # float32 under every dtype policy: bfloat16 would round coordinates by several pixels
     deltas = ops.cast(deltas, "float32") * ops.convert_to_tensor(variances, dtype="float32")
     width, height = anchors[..., 2] - anchors[..., 0], anchors[..., 3] - anchors[..., 1]
     x = anchors[..., 0] + 0.5 * width + deltas[..., 0] * width
@@ -86,9 +88,9 @@ def decode(deltas, anchors, variances=(1.0, 1.0, 1.0, 1.0), max_log_ratio=MAX_LO
 
 
 def rescale(boxes, scale):
-    """Boxes of an image resized by `scale`.
+    """Boxes after their image is resized by `scale`.
 
-    The reference multiplies inclusive corners, so the last pixel (x2 - 1) is what scales.
+    The reference multiplies inclusive corners, so the last pixel, x2 - 1, is scaled.
 
     Args:
         boxes: (B, N, 4).
@@ -109,15 +111,16 @@ def rescale(boxes, scale):
 
 
 def clip(boxes, size):
-    """Boxes moved into the image: x1 in [0, w - 1], x2 in [1, w], as the reference clips.
+    """Clips boxes to the image as the reference does, x1 to [0, w - 1] and x2 to [1, w].
 
     Args:
         boxes: (B, N, 4).
         size: (B, 2) h, w.
     Returns:
-        (B, N, 4); a box outside becomes one pixel on the border.
+        (B, N, 4); a box outside the image becomes one pixel at its border.
     """
     height, width = size[:, None, 0], size[:, None, 1]
+    # the reference clips inclusive corners to [0, w - 1], so a half-open x2 is at least 1
     return ops.stack(
         [
             ops.clip(boxes[..., 0], 0.0, width - 1),
@@ -130,19 +133,19 @@ def clip(boxes, size):
 
 
 def upright(boxes):
-    """Boxes (..., 4) without inverted ones: x2 >= x1 and y2 >= y1.
+    """Raises x2 to x1 and y2 to y1 where a box (..., 4) is inverted.
 
-    `rescale` turns boxes narrower than a pixel around when it enlarges; the reference hands those
-    out, with area 0.
+    `rescale` inverts a box that is narrower than one pixel when it enlarges it. The reference
+    returns such boxes, and their area counts as 0.
     """
     low, high = boxes[..., :2], boxes[..., 2:]
     return ops.concatenate([low, ops.maximum(low, high)], axis=-1)
 
 
 def smooth_l1(difference, sigma):
-    """0.5 (sigma d)^2 where |d| < 1 / sigma^2, |d| - 0.5 / sigma^2 elsewhere.
+    """0.5 (sigma d)^2 where |d| < 1 / sigma^2, else |d| - 0.5 / sigma^2, for every element.
 
-    (`smooth_l1_loss_op.h`; Girshick 2015 at sigma 1.) Any shape, same shape back.
+    The source is `smooth_l1_loss_op.h`. With sigma 1 it is the loss of Girshick 2015.
     """
     size, beta = ops.abs(difference), 1.0 / sigma**2
     return ops.where(size < beta, 0.5 / beta * ops.square(difference), size - 0.5 * beta)

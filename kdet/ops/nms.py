@@ -5,7 +5,7 @@ from keras import ops
 from kdet.ops import boxes as box_ops
 from kdet.ops import gather, tf_kernels
 
-QUICK = 5  # pairs per detection wanted that nearly always suffice
+QUICK = 5  # candidates per requested detection that are nearly always enough
 
 
 def batched_nms(
@@ -19,13 +19,12 @@ def batched_nms(
     block=256,
     ordered=False,
 ):
-    """Greedy NMS: takes boxes by falling score, drops those that overlap a taken one too much.
+    """Greedy NMS: takes boxes by descending score and drops boxes that overlap a taken one.
 
-    Candidates are walked in sorted blocks. A block is first cleared against everything taken so
-    far; inside it `taken = not (S and taken)` is iterated until it stops changing, with S the
-    strictly lower triangular "overlaps an earlier box" matrix, which is the greedy result. The walk
-    ends as soon as every image has `keep` boxes or no candidate left, so easy images cost one
-    block.
+    The sorted candidates are visited in blocks. The boxes taken so far first suppress boxes of the
+    block. Inside the block, `taken = not (S and taken)` is iterated until it stops changing, where
+    S is the strictly lower triangular matrix "overlaps an earlier box". That is the greedy result.
+    The loop ends when every image has `keep` boxes or no more candidates.
 
     Args:
         boxes: (B, N, 4) float32.
@@ -33,13 +32,13 @@ def batched_nms(
         valid: (B, N) bool; False candidates are ignored.
         iou_threshold: boxes with a strictly larger IoU are dropped.
         keep: boxes kept per image.
-        classes: (B, N) int32; boxes of other classes are never dropped. None: one class.
+        classes: (B, N) int32; only boxes of the same class suppress each other. None: one class.
         min_overlap: see `boxes.iou`.
-        block: candidates per round.
-        ordered: whether `scores` fall along N already, which saves sorting them.
+        block: candidates per block.
+        ordered: True if `scores` already descend along N, so that they need no sort.
     Returns:
-        indices: (B, keep) int32 into N, by falling score (equal scores: lower index first).
-        taken: (B, keep) bool; False where fewer than `keep` survive.
+        indices: (B, keep) int32 into N, by descending score; equal scores by ascending index.
+        taken: (B, keep) bool; False where fewer than `keep` boxes remain.
     """
     total = boxes.shape[1]
     block = min(block, total)
@@ -54,34 +53,34 @@ def batched_nms(
     settings = (iou_threshold, keep, min_overlap, block)
     tensors = (boxes, valid) if classes is None else (boxes, valid, classes)
     kept, taken = tf_kernels.xla_compiled(lambda *tensors: _walk(settings, *tensors), *tensors)
-    # a place may be in the padding of the last block; such places are never taken
+    # an unused index may be in the padding of the last block
     return ops.where(taken, kept if ordered else gather.batch_gather(order, kept), 0), taken
 
 
 def _walk(settings, boxes, valid, classes=None):
-    """The blocks of `batched_nms`: places (B, keep) int32 that are kept, and which are used."""
+    """The loop of `batched_nms`: kept positions (B, keep) int32, and which of them are used."""
     iou_threshold, keep, min_overlap, block = settings
     batch, rounds = ops.shape(boxes)[0], boxes.shape[1] // block
 
     def overlaps(first, second):
-        """Whether candidates `first` (B, n) and `second` (B, m) are too close: (B, n, m) bool."""
-        near = (
+        """Whether candidates `first` (B, n) and `second` (B, m) overlap: (B, n, m) bool."""
+        overlap = (
             box_ops.iou(
                 gather.batch_gather(boxes, first), gather.batch_gather(boxes, second), min_overlap
             )
             > iou_threshold
         )
         if classes is None:
-            return near
+            return overlap
         first, second = gather.batch_gather(classes, first), gather.batch_gather(classes, second)
-        return ops.logical_and(near, first[:, :, None] == second[:, None, :])
+        return ops.logical_and(overlap, first[:, :, None] == second[:, None, :])
 
     place = ops.arange(1, rounds * block + 1, dtype="int32")
-    most = ops.max(ops.where(valid, place[None], 0))  # behind it nothing is valid
+    end = ops.max(ops.where(valid, place[None], 0))  # no valid candidate comes later
 
     def unfinished(step, kept, taken):
         full = ops.all(ops.sum(ops.cast(taken, "int32"), axis=1) >= keep)
-        return ops.logical_and(step * block < most, ops.logical_not(full))
+        return ops.logical_and(step * block < end, ops.logical_not(full))
 
     def visit_block(step, kept, taken):
         here = step * block + ops.arange(block, dtype="int32")
@@ -102,10 +101,10 @@ def _walk(settings, boxes, valid, classes=None):
 def multiclass_nms(
     boxes, scores, score_threshold, iou_threshold, keep, per_class, pairs=4000, min_overlap=0.0
 ):
-    """Greedy NMS of every class by itself, then the best detections of all classes.
+    """Greedy NMS for each class separately, then the best detections of all classes.
 
-    Only the `pairs` best (box, class) pairs are looked at; the result is exact whenever `keep` of
-    them survive or no further pair is above the threshold.
+    Only the `pairs` best (box, class) pairs are candidates. The result is exact if `keep` of them
+    remain or if no other pair is above the threshold.
 
     Args:
         boxes: (B, N, 4) float32.
@@ -113,14 +112,14 @@ def multiclass_nms(
         score_threshold: scores must be above it.
         iou_threshold, min_overlap: see `batched_nms`.
         keep: detections per image.
-        per_class: boxes of one class that enter its suppression.
-        pairs: see above.
+        per_class: number of boxes per class that enter NMS.
+        pairs: number of candidates, see above.
     Returns:
         {"boxes": (B, keep, 4), "scores": (B, keep), "labels": (B, keep) int32, "valid": (B, keep)
-        bool}, by falling score, zeros where not valid.
+        bool}, by descending score, zeros where not valid.
     """
     if scores.shape[1] is None or scores.shape[1] > pairs:
-        # the boxes of the best pairs are among the best boxes by their best class
+        # the boxes of the best pairs are among the boxes with the highest best-class scores
         most = pairs if scores.shape[1] else ops.minimum(pairs, ops.shape(scores)[1])
         _, index = ops.top_k(ops.max(scores, axis=-1), most)
         boxes, scores = gather.batch_gather(boxes, index), gather.batch_gather(scores, index)
@@ -130,18 +129,18 @@ def multiclass_nms(
     def attempt(count):
         """Detections from the `count` best pairs, and whether more pairs could change them."""
         scores, index = gather.top_k(flat, count)
-        # all that follows is many small steps
-        return tf_kernels.xla_compiled(judge, boxes, scores, index)
+        # what follows is many small operations
+        return tf_kernels.xla_compiled(suppress, boxes, scores, index)
 
-    def judge(boxes, scores, index):
-        near, labels = gather.batch_gather(boxes, index // classes), index % classes
+    def suppress(boxes, scores, index):
+        boxes, labels = gather.batch_gather(boxes, index // classes), index % classes
         valid = ops.logical_and(scores > score_threshold, _rank(labels, classes) < per_class)
         index, taken = batched_nms(
-            near, scores, valid, iou_threshold, keep, labels, min_overlap, block=64, ordered=True
+            boxes, scores, valid, iou_threshold, keep, labels, min_overlap, block=64, ordered=True
         )
         short = ops.logical_not(ops.all(taken, axis=1))
         more = ops.any(ops.logical_and(short, scores[:, -1] > score_threshold))
-        return gather_detections(near, scores, labels, index, taken), more
+        return gather_detections(boxes, scores, labels, index, taken), more
 
     quick = QUICK * keep
     if quick >= min(pairs, flat.shape[1] or pairs):
@@ -151,19 +150,19 @@ def multiclass_nms(
 
 
 def _rank(labels, classes):
-    """How many entries of the same class stand before each one; labels (B, N), (B, N) float32."""
+    """Number of earlier entries of the same class. labels (B, N) -> (B, N) float32."""
     own = labels[:, None, :] == ops.arange(classes, dtype=labels.dtype)[None, :, None]
     own = ops.cast(own, "float32")
-    # along the last axis, which is the fast one
+    # the sum runs along the last axis, which is the fastest
     return ops.sum(ops.cumsum(own, axis=2) * own, axis=1) - 1
 
 
 def gather_detections(boxes, scores, labels, index, taken):
-    """What suppression left, as detections.
+    """The detections that NMS kept.
 
     Args:
         boxes, scores, labels: (B, N, 4), (B, N), (B, N) candidates.
-        index, taken: of `batched_nms`.
+        index, taken: results of `batched_nms`.
     Returns:
         {"boxes", "scores", "labels", "valid"} as `multiclass_nms` returns them.
     """
@@ -176,7 +175,7 @@ def gather_detections(boxes, scores, labels, index, taken):
 
 
 def _order(scores, valid, length):
-    """Positions by falling score, invalid ones last; stable. (B, length) int32."""
+    """Positions (B, length) int32 by descending score, invalid ones last. The sort is stable."""
     key = ops.where(valid, -ops.cast(scores, "float32"), float("inf"))
     order = ops.cast(ops.argsort(key, axis=1), "int32")
     padding = ops.arange(scores.shape[1], length, dtype="int32")[None]
@@ -190,17 +189,19 @@ def _padded(values, length):
 
 
 def _greedy_fixpoint(overlap, alive):
-    """Greedy survivors inside one sorted block. overlap (B, n, n), alive (B, n) -> (B, n) bool."""
+    """Greedy NMS inside one sorted block. overlap (B, n, n), alive (B, n) -> (B, n) bool."""
     size = overlap.shape[1]
     earlier = ops.arange(size)[None, :] < ops.arange(size)[:, None]
-    threat = ops.logical_and(overlap, earlier[None])
+    overlap_earlier = ops.logical_and(overlap, earlier[None])
 
     def changing(previous, current):
         return ops.any(ops.not_equal(previous, current))
 
     def again(previous, current):
-        return current, ops.logical_and(alive, ops.logical_not(_overlaps_taken(threat, current)))
+        suppressed = _overlaps_taken(overlap_earlier, current)
+        return current, ops.logical_and(alive, ops.logical_not(suppressed))
 
+    # each round makes at least one more entry final, because it depends only on earlier entries
     return ops.while_loop(changing, again, again(alive, alive), maximum_iterations=size)[1]
 
 
@@ -210,7 +211,7 @@ def _overlaps_taken(overlap, taken):
 
 
 def _first(kept, taken, here, alive, keep):
-    """The first `keep` taken entries of what was kept followed by this block's survivors."""
+    """The first `keep` used entries of the kept boxes followed by the boxes of this block."""
     indices = ops.concatenate([kept, here], axis=1)
     flags = ops.concatenate([taken, alive], axis=1)
     rank = ops.where(flags, ops.arange(flags.shape[1], 0, -1, dtype="int32")[None], 0)

@@ -1,7 +1,7 @@
-"""Polygons as masks, on the grid and with the rounding of COCO's own tools.
+"""Turns polygons into masks, with the grid and the rounding of COCO's own tools.
 
-An object is a list of directed edges, (x1, y1, x2, y2) each, and the number of the closed polygon
-that every edge belongs to; an object's mask is the union of its polygons.
+An object is a list of directed edges (x1, y1, x2, y2). Every edge has the number of the closed
+polygon that it belongs to. The mask of an object is the union of its polygons.
 """
 
 from keras import ops
@@ -9,39 +9,41 @@ from keras import ops
 from kdet.ops import boxes as box_ops
 from kdet.ops import gather
 
-FINE = 5  # polygons are drawn on a grid this much finer than the mask
-TIE = 1e-4  # what is meant to be whole is whole, whatever float32 makes of it
-MAX_PARTS = 31  # polygons per object: one bit each
+FINE = 5  # polygons are drawn on a grid that is this many times finer than the mask
+TIE = 1e-4  # added before rounding, because float32 may give slightly less than a whole number
+MAX_PARTS = 31  # polygons per object; each one uses one bit of an int32
 
 
 def edge_boxes(edges, parts):
-    """The box around every object's points.
+    """The box around the points of every object.
 
     Args:
         edges: (B, M, E, 4) float32 pixels.
-        parts: (B, M, E) int32, -1 in unused places.
+        parts: (B, M, E) int32, -1 in unused entries.
     Returns:
-        (B, M, 4) float32, half-open as a box with these extreme pixels; no size without edges.
+        (B, M, 4) float32 half-open; zeros for an object without edges.
     """
-    used, far = (parts >= 0)[..., None], 1e9
-    low = ops.min(ops.where(used, ops.minimum(edges[..., :2], edges[..., 2:]), far), axis=2)
-    high = ops.max(ops.where(used, ops.maximum(edges[..., :2], edges[..., 2:]), -far), axis=2)
+    used, huge = (parts >= 0)[..., None], 1e9
+    low = ops.min(ops.where(used, ops.minimum(edges[..., :2], edges[..., 2:]), huge), axis=2)
+    high = ops.max(ops.where(used, ops.maximum(edges[..., :2], edges[..., 2:]), -huge), axis=2)
+    # the largest coordinate is an inclusive corner
     boxes = ops.concatenate([low, high + 1], axis=-1)
     return ops.where(ops.any(used, axis=2), boxes, 0.0)
 
 
 def rasterize(edges, parts, match, regions, size):
-    """What of an object lies in a region, as a small mask.
+    """The part of an object inside a region, as a small mask.
 
-    A polygon's outline walks over the fine grid; where it passes the middle of a column, the pixels
-    below change sides. Edges are visited one by one, as many as the busiest object has.
+    The outline of a polygon is drawn on the fine grid. Where it crosses the middle of a mask
+    column, the pixels below change between inside and outside. The loop visits one edge of every
+    object at a time.
 
     Args:
         edges: (B, M, E, 4) float32 pixels.
-        parts: (B, M, E) int32 below `MAX_PARTS`, -1 in unused places, which come last.
-        match: (B, N) int32, the object that each region shows.
-        regions: (B, N, 4) half-open boxes in the same pixels; their last pixel's corner is the
-            mask's end, as in the reference (`generate_mask_labels_op.cc`).
+        parts: (B, M, E) int32 below `MAX_PARTS`, -1 in unused entries, which come last.
+        match: (B, N) int32, index of the object to draw in each region.
+        regions: (B, N, 4) half-open boxes in the same pixels. The mask ends at (x2 - 1, y2 - 1), as
+            in the reference (`generate_mask_labels_op.cc`).
         size: side of the mask.
     Returns:
         (B, N, size, size) bool.
@@ -49,7 +51,7 @@ def rasterize(edges, parts, match, regions, size):
     corner = regions[..., :2]
     extent = ops.maximum(regions[..., 2:] - 1 - corner, 1.0)
     corner, extent = ops.tile(corner, (1, 1, 2)), ops.tile(extent, (1, 1, 2))
-    # no coordinate beyond this can matter, and all below are exact in float32
+    # larger coordinates do not change the mask, and up to here float32 is exact
     limit = 1e5
     count = ops.sum(ops.cast(parts >= 0, "int32"), axis=2)
     steps = ops.max(ops.take_along_axis(count, match, axis=1))
@@ -60,10 +62,11 @@ def rasterize(edges, parts, match, regions, size):
         part = ops.take_along_axis(ops.take(parts, step, axis=2), match, axis=1)
         points = ops.clip((edge - corner) * size / extent, -limit, limit)
         points = FINE * points + 0.5
-        points = ops.sign(points) * ops.floor(ops.abs(points) + TIE)  # as C casts to int
+        points = ops.sign(points) * ops.floor(ops.abs(points) + TIE)  # like a cast to int in C
         crosses, row = _crossings(points, size)
         below = ops.logical_and(crosses[..., None, :], rows >= row[..., None, :])
         below = ops.logical_and(below, (part >= 0)[..., None, None])
+        # one bit per polygon, because overlapping polygons must not cancel each other
         bit = ops.left_shift(ops.ones_like(part), ops.maximum(part, 0))[..., None, None]
         return step + 1, ops.bitwise_xor(sides, ops.where(below, bit, 0))
 
@@ -76,23 +79,24 @@ def rasterize(edges, parts, match, regions, size):
 
 
 def _crossings(points, size):
-    """Where edges on the fine grid pass the middles of the mask's columns.
+    """Where edges on the fine grid cross the middles of the mask's columns.
 
-    The walk goes along the longer axis in steps of one and rounds the other coordinate.
+    An edge is drawn in unit steps along its longer axis, and the other coordinate is rounded.
 
     Args:
         points: (..., 4) float32 whole numbers x1, y1, x2, y2.
-        size: columns.
+        size: number of columns.
     Returns:
-        (..., size) bool, and (..., size) float32 the first row below the crossing, 0 to size.
+        (..., size) bool, and (..., size) float32, the first row below the crossing, 0 to size.
     """
     x1, y1, x2, y2 = (points[..., i, None] for i in range(4))
-    column = ops.arange(size, dtype="float32") * FINE + FINE // 2  # crossed from here to the next
+    # an edge crosses between this fine column and the next one
+    column = ops.arange(size, dtype="float32") * FINE + FINE // 2
     crosses = ops.logical_and(ops.minimum(x1, x2) <= column, ops.maximum(x1, x2) > column)
     width, height = ops.abs(x2 - x1), ops.abs(y2 - y1)
     flat = width >= height
 
-    # along x, from the left end: rounded heights on both sides of the crossing
+    # steps along x from the left end; y is rounded on both sides of the crossing
     left = x1 <= x2
     x, y = ops.where(left, x1, x2), ops.where(left, y1, y2)
     slope = (ops.where(left, y2, y1) - y) / ops.maximum(width, 1.0)
@@ -100,7 +104,7 @@ def _crossings(points, size):
     there = ops.floor(y + slope * (column + 1 - x) + 0.5 + TIE)
     along_x = ops.minimum(here, there)
 
-    # along y, from the upper end: the last step before the rounded column changes
+    # steps along y from the upper end; the last step before the rounded column changes
     upper = y1 <= y2
     x, y = ops.where(upper, x1, x2), ops.where(upper, y1, y2)
     run = ops.where(upper, x2, x1) - x
@@ -108,12 +112,12 @@ def _crossings(points, size):
     along_y = y + ops.where(run > 0, ops.ceil(steps - TIE) - 1, ops.floor(steps + TIE))
 
     fine = ops.where(flat, along_x, along_y)
-    # the first row whose middle is not above; half a step more keeps division off whole numbers
+    # the first row whose middle is not above; + 0.5 avoids floor of an inexact whole number
     return crosses, ops.clip(ops.floor((fine + FINE // 2 + 0.5) / FINE), 0.0, float(size))
 
 
 def best_object(regions, boxes, present):
-    """The object whose box overlaps each region most: (B, N) int32, the first on ties.
+    """Index of the object with the highest IoU with each region, (B, N) int32, first on ties.
 
     Args:
         regions: (B, N, 4).

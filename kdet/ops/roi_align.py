@@ -1,9 +1,9 @@
-"""RoIAlign (He et al. 2017) as the reference samples (`roi_align_op.h`): no half-pixel shift.
+"""RoIAlign (He et al. 2017) with the sampling of the reference (`roi_align_op.h`).
 
-A region starts at x1 * scale and ends at (x2 - 1) * scale, in cells whose values sit at whole
-numbers, and is at least one cell wide. Each of R x R bins averages n x n bilinear samples. Samples
-more than one cell outside the map count as 0; up to there the border's value holds.
-Results are differentiable in the features, not in the boxes.
+An RoI goes from x1 * scale to (x2 - 1) * scale, without a half-pixel shift, and is at least one
+cell wide. The value of a cell is at whole-numbered coordinates. Each of the R x R bins is the mean
+of n x n bilinear samples. A sample up to one cell outside the map takes the value at the border,
+and a sample farther outside is 0. Gradients flow to the features, not to the boxes.
 """
 
 from keras import ops
@@ -11,33 +11,34 @@ from keras import ops
 from kdet.ops import boxes as box_ops
 from kdet.ops import tf_kernels
 
-CHUNK = 32  # regions handled at a time by `adaptive_roi_align`: bounds its memory
+CHUNK = 32  # RoIs per step of `adaptive_roi_align`, which limits its memory
 
 
 def assign_levels(boxes, lowest, highest):
     """The pyramid level of every box (Lin et al. 2016, equation 1).
 
     Args:
-        boxes: (..., 4) resized pixels; 224 x 224 belongs to level 4.
-        lowest, highest: limits of the answer.
+        boxes: (..., 4) resized pixels; a box of 224 x 224 gets level 4.
+        lowest, highest: limits of the level.
     Returns:
         (...) int32.
     """
     side = ops.sqrt(box_ops.area(boxes))
+    # the reference adds 1e-6, which also keeps the logarithm of an empty box finite
     level = ops.floor(ops.log2(side / 224 + 1e-6) + 4)
     return ops.cast(ops.clip(level, lowest, highest), "int32")
 
 
 def multilevel_roi_align(features, boxes, size, samples=2, repeatable=True):
-    """A fixed number of samples per bin, every box on its own level.
+    """RoIAlign on a pyramid with a fixed number of samples per bin; each box uses one level.
 
     Args:
         features: {"P2": (B, h, w, C), ...}, strides 2^level, levels without gaps.
         boxes: (B, N, 4) float32 resized pixels.
         size: R.
         samples: n, per axis.
-        repeatable: False allows a kernel several times faster, where there is one, whose gradient
-            adds up in no fixed order.
+        repeatable: False allows a kernel that is several times faster, if the backend has one. Its
+            gradient is summed in no fixed order.
     Returns:
         (B, N, R, R, C).
     """
@@ -58,7 +59,7 @@ def multilevel_roi_align(features, boxes, size, samples=2, repeatable=True):
         )
         return ops.cast(pooled, maps[0].dtype)
 
-    # all levels of all images behind each other: one gather serves every box
+    # one table of all levels of all images, so that one gather serves all boxes
     flat = [ops.reshape(features[name], (batch, -1, channels)) for name in names]
     flat = ops.reshape(ops.concatenate(flat, axis=1), (-1, channels))
     height = _per_box([shape[0] for shape in shapes], level - first)
@@ -78,9 +79,9 @@ def multilevel_roi_align(features, boxes, size, samples=2, repeatable=True):
 
 
 def adaptive_roi_align(features, boxes, size, stride):
-    """As many samples per bin as it covers cells: n = ceil(cells / R), per box and axis.
+    """RoIAlign with as many samples per bin as it covers cells, n = ceil(cells / R) per axis.
 
-    Interpolating and averaging is linear in each axis, so a box is two small matrices.
+    Interpolation and averaging are linear in each axis, so a box needs only two small matrices.
 
     Args:
         features: (B, h, w, C).
@@ -108,6 +109,7 @@ def adaptive_roi_align(features, boxes, size, stride):
 def _extents(boxes, scale):
     """((x, length), (y, length)) in cells, each (B, N)."""
     boxes = ops.stop_gradient(boxes)
+    # x2 - 1 is the reference's inclusive corner, and it adds no 1 to the length here
     return [
         (
             boxes[..., axis] * scale,
@@ -122,18 +124,19 @@ def _per_box(numbers, index):
 
 
 def _bilinear_weights(start, length, count, size, samples):
-    """The two cells that every sample along one axis mixes.
+    """The two cells that each sample along one axis interpolates between, with weights.
 
     Args:
         start, length: (B, N) float32, in cells.
-        count: (B, N) int32 cells of the map along this axis.
-        size, samples: bins, and samples per bin.
+        count: (B, N) int32, number of cells of the map along this axis.
+        size, samples: numbers of bins and of samples per bin.
     Returns:
         [(cell (B, N, size * samples) int32, weight of the same shape), twice].
     """
     step = (ops.arange(size * samples, dtype="float32") + 0.5) / samples
     at = start[..., None] + step * (length / size)[..., None]
     last = ops.cast(count, "float32")[..., None]
+    # 1 / samples per axis makes the sum over a bin its mean
     share = ops.where(ops.logical_and(at >= -1.0, at <= last), 1.0 / samples, 0.0)
     at = ops.clip(at, 0.0, last - 1)
     low = ops.floor(at)
@@ -146,14 +149,15 @@ def _bilinear_weights(start, length, count, size, samples):
 
 
 def _averaging(start, length, count, size):
-    """(B, N, size, count) float32: row k holds every cell's weight in bin k."""
+    """(B, N, size, count) float32; row k holds the weights of all cells in bin k."""
     cells = ops.cast(count, "float32")
     samples = ops.ceil(length / size)[..., None, None]
-    most = ops.arange(-(-count // size) + 1, dtype="float32")
-    bins = ops.arange(size, dtype="float32")[:, None] + (most + 0.5) / samples
+    # as many samples as the largest possible box needs; `share` is 0 for those of no use
+    sample = ops.arange(-(-count // size) + 1, dtype="float32")
+    bins = ops.arange(size, dtype="float32")[:, None] + (sample + 0.5) / samples
     at = start[..., None, None] + bins * (length / size)[..., None, None]
     inside = ops.logical_and(at >= -1.0, at <= cells)
-    share = ops.where(ops.logical_and(inside, most < samples), 1.0 / samples, 0.0)
+    share = ops.where(ops.logical_and(inside, sample < samples), 1.0 / samples, 0.0)
     at = ops.clip(at, 0.0, cells - 1)
     distance = ops.abs(at[..., None] - ops.arange(count, dtype="float32"))
     return ops.sum(ops.maximum(1 - distance, 0.0) * share[..., None], axis=-2)

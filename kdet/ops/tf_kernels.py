@@ -1,6 +1,7 @@
-"""The one file that knows the backends: compiled calls, and kernels that only TensorFlow has.
+"""Compiled calls, and kernels that only TensorFlow has.
 
-Callers of the kernels have another way where a kernel is missing.
+No other file of the backend-independent core imports TensorFlow or JAX. Every caller of a kernel
+has an alternative for backends without it.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ _PORTABLE = contextvars.ContextVar("portable", default=False)
 
 
 def has_crop_and_resize():
-    """Whether `crop_and_resize_align` works where this is called: TensorFlow, outside of XLA."""
+    """Whether `crop_and_resize_align` works here, which needs TensorFlow outside XLA."""
     return keras.backend.backend() == "tensorflow" and not _inside_xla()
 
 
@@ -20,14 +21,14 @@ def _inside_xla():
     try:
         from tensorflow.python.framework import ops
         from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
-    except ImportError:  # neither is public; without them nobody can tell, so better not
+    except ImportError:  # both names are private; if they disappear, the slower path is safe
         return True
     return GraphOrParentsInXlaContext(ops.get_default_graph())
 
 
 @contextlib.contextmanager
 def without_xla():
-    """Graphs traced inside hold nothing that a runtime without XLA cannot run."""
+    """Context in which `xla_compiled` does not compile, so that graphs run without XLA."""
     token = _PORTABLE.set(True)
     try:
         yield
@@ -36,10 +37,10 @@ def without_xla():
 
 
 def xla_compiled(function, *tensors):
-    """`function(*tensors)`, by XLA where TensorFlow traces a graph that is not XLA's as a whole.
+    """Calls `function(*tensors)`, compiled by XLA inside a TensorFlow graph without XLA.
 
-    For many small steps over small tensors, whose dispatch costs more than the work. Every new
-    shape is compiled, when it first runs; no gradient passes.
+    Use it for many small operations, whose dispatch costs more than the arithmetic. Each new shape
+    is compiled on its first run. No gradient passes.
     """
     if keras.backend.backend() != "tensorflow" or _PORTABLE.get():
         return function(*tensors)
@@ -51,18 +52,18 @@ def xla_compiled(function, *tensors):
 
 
 def crop_and_resize_align(features, level, start, step, count, mean):
-    """Bilinear samples on regular grids, averaged: a RoIAlign whose boxes differ in their maps.
+    """RoIAlign from bilinear samples on a regular grid, where each box uses one of several maps.
 
     Args:
         features: list of (B, h, w, C) maps.
-        level: (B, N) int32, the map of every box.
+        level: (B, N) int32, index of the map of every box.
         start: (B, N, 2) float32 x, y of a box's first sample, in cells.
-        step: (B, N, 2) float32 distance of samples.
-        count: samples per axis.
-        mean: neighbours per axis that are averaged; divides `count`.
+        step: (B, N, 2) float32 distance between samples, in cells.
+        count: samples per axis, a multiple of `mean`.
+        mean: number of neighbouring samples per axis that are averaged.
     Returns:
-        (B, N, count / mean, count / mean, C) float32. Samples up to one cell outside take the
-        border's value, those further out are 0.
+        (B, N, count / mean, count / mean, C) float32. A sample up to one cell outside the map takes
+        the value at the border, and a sample farther outside is 0.
     """
     import tensorflow as tf
 
@@ -76,25 +77,26 @@ def crop_and_resize_align(features, level, start, step, count, mean):
     parts, places = [], []
     for number, maps in enumerate(features):
         place = tf.where(level == number)[:, 0]
-        # the border once more on all sides: between it and its copy its value holds
+        # repeats the border, so that a sample up to one cell outside takes its value
         maps = tf.pad(tf.cast(maps, tf.float32), [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
         first = tf.gather(start, place) + 1
         last = first + tf.gather(step, place) * (count - 1)
+        # crop_and_resize wants (y, x) as fractions of the last cell
         ends = tf.concat([first[:, ::-1], last[:, ::-1]], axis=1)
         ends /= tf.cast(tf.tile(tf.shape(maps)[1:3] - 1, [2]), tf.float32)
         crops = tf.image.crop_and_resize(maps, ends, tf.gather(image, place), (count, count))
         parts.append(tf.nn.avg_pool2d(crops, mean, mean, "VALID"))
         places.append(tf.cast(place, tf.int32))
-    pooled = tf.dynamic_stitch(places, parts)
+    pooled = tf.dynamic_stitch(places, parts)  # in the order of the boxes again
     side = count // mean
     return tf.reshape(pooled, (batch, boxes, side, side, features[0].shape[-1]))
 
 
 def has_fused_norm(alone):
-    """Whether `fused_norm` gives the statistics wanted: on TensorFlow, in training on one replica.
+    """Whether `fused_norm` can be used: on TensorFlow, and in training with one replica only.
 
     Args:
-        alone: the batch's own statistics are wanted, which several replicas would have to exchange.
+        alone: True for the statistics of the batch, which several replicas would have to exchange.
     """
     if keras.backend.backend() != "tensorflow":
         return False
@@ -112,7 +114,7 @@ def fused_norm(inputs, gamma, beta, statistics, epsilon):
         statistics: mean and variance, (C,) float32 each, or None for those of `inputs`.
         epsilon: added to the variance.
     Returns:
-        outputs like inputs; mean and biased variance used, (C,) float32.
+        outputs with the shape and dtype of inputs; the mean and biased variance, (C,) float32.
     """
     import tensorflow as tf
 
@@ -131,7 +133,7 @@ def fused_norm(inputs, gamma, beta, statistics, epsilon):
         epsilon=epsilon,
     )
     count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
-    # the kernel gives the unbiased variance, which the reference does not use
+    # the kernel returns the unbiased variance, but the reference uses the biased one
     return found.y, found.batch_mean, found.batch_variance * (count - 1) / tf.maximum(count, 1)
 
 
@@ -150,9 +152,9 @@ def _normalised(inputs, gamma, beta, mean, variance, epsilon):
 
 
 def _with_exact_moments(inputs, gamma, beta, epsilon):
-    """The CPU's training kernel sums a channel in one go, which costs two digits on large maps.
+    """Batch norm in training on a CPU, whose kernel loses two digits in sums over large maps.
 
-    Here the sums go by rows first; that takes no longer, and the kernel's gradient still fits.
+    Here each row is summed first. This takes no longer, and the kernel's gradient still applies.
     """
     import tensorflow as tf
 
@@ -164,7 +166,7 @@ def _with_exact_moments(inputs, gamma, beta, epsilon):
         mean = mean_of(inputs)
         variance = tf.maximum(mean_of(tf.square(tf.cast(inputs, tf.float32))) - mean**2, 0.0)
 
-        def gradient(upstream, *_):  # nothing learns from the statistics themselves
+        def gradient(upstream, *_):  # no loss depends on the statistics themselves
             found = tf.raw_ops.FusedBatchNormGradV3(
                 y_backprop=upstream,
                 x=inputs,
@@ -187,8 +189,8 @@ def _with_exact_moments(inputs, gamma, beta, epsilon):
 def compiled(model):
     """`model` as a compiled function of one nested input.
 
-    On TensorFlow the graph keeps unknown batch and image sizes, so a new size costs no new trace;
-    on JAX every size is compiled once.
+    The TensorFlow graph has unknown batch and image sizes, so a new size needs no new trace. JAX
+    compiles once for every size.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf

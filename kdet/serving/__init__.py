@@ -1,25 +1,26 @@
-"""Detectors outside of kdet: a SavedModel that needs TensorFlow only."""
+"""Export of a detector to a SavedModel, which needs TensorFlow and not kdet."""
 
 
 def export(detector, folder):
-    """Writes a SavedModel with image preparation and NMS inside.
+    """Writes a SavedModel that includes image preparation and NMS.
 
-    Signatures, both returning boxes (N, D, 4) float32 xyxy pixels of the image given, scores
-    (N, D) float32, labels (N, D) int32 and num_detections (N,) int32, by falling score:
+    There are two signatures:
         serving_default(image: uint8 (N, H, W, 3) RGB)
-        serve_bytes(image_bytes: string (N,)): JPEG or PNG files of any sizes; their EXIF
+        serve_bytes(image_bytes: string (N,)): JPEG or PNG files of any sizes. Their EXIF
             orientation is not applied.
-    With a mask head also masks (N, D, M, M) float32, probabilities over each box; for masks of the
-    image's size, stretch each over its box and cut at 0.5, as `kdet.masks.paste_mask` does exactly.
-    `assets/labels.json` holds the label map.
+    Both return boxes (N, D, 4) float32 xyxy in pixels of the input image, scores (N, D) float32 in
+    descending order, labels (N, D) int32 and num_detections (N,) int32. With a mask head they also
+    return masks (N, D, M, M) float32, which are probabilities inside each box.
+    `kdet.masks.paste_mask` makes a mask of the image's size from them: it resizes the mask to the
+    box and applies a threshold of 0.5. `assets/labels.json` has the label map.
 
     Args:
-        detector: `kdet.Detector`; one of mixed precision is exported in float32.
-        folder: where to write; must not exist or hold an earlier export.
+        detector: `kdet.Detector`. A detector of mixed precision is exported in float32.
+        folder: a new folder, or the folder of an earlier export, which is replaced.
     Returns:
         The folder.
     Raises:
-        ConfigError: `folder` is a file, or a folder that holds something else.
+        ConfigError: `folder` is a file, or a folder with other content.
     """
     from kdet.serving import saved_model
 

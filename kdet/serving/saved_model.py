@@ -1,4 +1,4 @@
-"""A detector -> a SavedModel that needs TensorFlow only."""
+"""Writes a detector as a SavedModel, which needs only TensorFlow."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from kdet.ops import tf_kernels
 
 
 def export(detector, folder) -> Path:
-    """Writes a SavedModel with image preparation and NMS inside; see `kdet.export`."""
+    """Writes a SavedModel that includes image preparation and NMS. See `kdet.export`."""
     folder = Path(folder)
     if folder.exists() and not (folder / "saved_model.pb").is_file():
         raise ConfigError(
             f"{folder}: expected a new folder or an earlier SavedModel; "
-            f"this {'folder' if folder.is_dir() else 'file'} is not a SavedModel and stays as it is"
+            f"this {'folder' if folder.is_dir() else 'file'} is not a SavedModel and is not changed"
         )
     with temporary_path(folder) as temporary:
         temporary.mkdir(parents=True)
         module = Service(detector.in_float32(), temporary)
         signatures = {"serving_default": module.serve, "serve_bytes": module.serve_bytes}
+        # A server may have no XLA compiler, so NMS is exported in its form without XLA.
         with tf_kernels.without_xla():
             tf.saved_model.save(module, temporary, signatures=signatures)
         (temporary / "labels.json").unlink()
@@ -38,7 +39,7 @@ def export(detector, folder) -> Path:
 
 
 class Service(tf.Module):
-    """What is saved: the detector's weights, its label map and the two signatures."""
+    """The saved object: the detector's weights, its label map and the two signatures."""
 
     def __init__(self, detector, folder):
         super().__init__()
@@ -53,7 +54,7 @@ class Service(tf.Module):
         input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, "image")], autograph=False
     )
     def serve(self, image):
-        """Images of one size."""
+        """Detects objects on images that have the same size."""
         signature = {
             "image": tf.TensorSpec((None, None, 3), tf.float32),
             "resized_size": tf.TensorSpec((2,), tf.float32),
@@ -68,7 +69,7 @@ class Service(tf.Module):
         input_signature=[tf.TensorSpec((None,), tf.string, "image_bytes")], autograph=False
     )
     def serve_bytes(self, image_bytes):
-        """Encoded images, each on its own canvas."""
+        """Detects objects on encoded images of any sizes, which are processed one by one."""
         outputs = {name: x for name, x in self.model.output.items() if name != "valid"}
         signature = {name: tf.TensorSpec(x.shape[1:], x.dtype) for name, x in outputs.items()}
         signature["num_detections"] = tf.TensorSpec((), tf.int32)

@@ -1,4 +1,4 @@
-"""The checkpoints of a training run: writing them, resuming from one, starting from one.
+"""Checkpoints of a training run: saving, resuming, and starting a new run from stored weights.
 
 weights/<path>, slots/<path>    see `kdet.weights.npz`
 meta  version, step, seed, precision, loss_scale [value, good steps], best, batch,
@@ -32,7 +32,7 @@ PUBLISHED = ("imagenet", "released")
 def describe_run(
     recipe: Recipe, labels: LabelMap, seed: int, precision: str, data: str = ""
 ) -> dict:
-    """The part of `meta` that a resumed run must share with the stored one, JSON-ready.
+    """The part of `meta` that must be equal in the stored run and in the run that resumes it.
 
     `data` is the fingerprint of the training records, see `kdet.data.records.Records`.
     """
@@ -41,13 +41,13 @@ def describe_run(
 
 
 def save(path, trainer, about: dict, best: float | None = None, evaluated: int = 0) -> None:
-    """Writes weights, slots, step and loss scale of a trainer.
+    """Saves weights, optimizer slots, step and loss scale of a trainer.
 
     Args:
-        path: the `.npz` file to replace.
+        path: the `.npz` file to write or replace.
         trainer: a `kdet.train.trainer.Trainer`.
-        about: from `describe_run`.
-        best: the best metric so far; None if there is none or it is undefined.
+        about: the result of `describe_run`.
+        best: the best metric so far. None if there is none or it is undefined.
         evaluated: the step of the last evaluation.
     """
     arrays = {f"weights/{name}": v.numpy() for name, v in by_path(trainer.network).items()}
@@ -66,28 +66,28 @@ def save(path, trainer, about: dict, best: float | None = None, evaluated: int =
 
 
 def restore(path, trainer, about: dict, other_data: bool = False) -> dict:
-    """Puts a trainer where `save` found it.
+    """Restores the state of a trainer that `save` stored.
 
     Args:
         path: the checkpoint.
         trainer: a `kdet.train.trainer.Trainer` of the same network.
-        about: from `describe_run`.
-        other_data: accept training records that are not those of the stored run.
+        about: the result of `describe_run`.
+        other_data: True accepts training records that differ from those of the stored run.
     Returns:
         {"best": the best metric so far or None, "evaluated": step of the last evaluation}.
     Raises:
-        CheckpointError: damaged file, another network, recipe, seed, precision or label map.
+        CheckpointError: damaged file, or another network, recipe, seed, precision or label map.
     """
     arrays, meta = read_npz(path)
     _check_version(path, meta)
     for key, wanted in about.items():
         if key == "data" and (other_data or not meta.get("data") or not wanted):
-            continue  # checkpoints of earlier versions do not know their data
+            continue  # checkpoints of earlier versions have no fingerprint
         difference = _difference(_with_new_names(meta.get(key)), wanted, key)
         if difference and key == "data":
             raise CheckpointError(
                 f"{path}: the training records are not those of the stored run: their fingerprint "
-                f"is {wanted} and was {meta['data']}; --other_data continues with them"
+                f"is {wanted} and was {meta['data']}; --other_data accepts them"
             )
         if difference:
             raise CheckpointError(
@@ -95,6 +95,7 @@ def restore(path, trainer, about: dict, other_data: bool = False) -> dict:
             )
     weights, slots = group(arrays, "weights"), group(arrays, "slots")
     variables, buffers = by_path(trainer.network), trainer.optimizer.slots
+    # Everything is checked before the first assignment, so an error leaves the trainer unchanged.
     check_complete(path, weights, {k: v.shape for k, v in variables.items()})
     check_complete(path, slots, {k: v.shape for k, v in buffers.items()})
     try:
@@ -109,20 +110,21 @@ def restore(path, trainer, about: dict, other_data: bool = False) -> dict:
 
 
 def start_from(paths: str, recipe: Recipe, network, labels: LabelMap) -> LoadReport:
-    """Starts a new run from stored weights; what they lack keeps its initial values.
+    """Starts a new run from stored weights. Variables without weights keep their initial values.
 
     Args:
-        paths: "imagenet", the published backbone that the reference starts from; "released", the
-            published detector; a kdet checkpoint or a run folder, whose classes are matched by name
-            (`kdet.weights.match_classes.load_named`); or checkpoints of Paddle joined by commas,
-            the later ones first where they overlap: whole detectors, also of other classes, or
-            backbones (`kdet.weights.assign.load_partial`).
-        recipe: of the run.
-        network: keras.Model; its variables are assigned.
+        paths: "imagenet" is the published backbone from which the reference starts. "released" is
+            the published detector. Otherwise a kdet checkpoint or a run folder, whose classes are
+            matched by name (`kdet.weights.match_classes.load_named`), or checkpoints of Paddle,
+            joined by commas. These are backbones or detectors, also with other classes
+            (`kdet.weights.assign.load_partial`). If two of them have a tensor, the later one is
+            used.
+        recipe: the recipe of the run.
+        network: keras.Model whose variables are assigned.
         labels: classes of the new run.
     Raises:
         ConfigError: no such file.
-        CheckpointError: it is damaged, does not fit, or cannot be downloaded.
+        CheckpointError: a file is damaged, does not fit, or cannot be downloaded.
     """
     family = family_of(recipe.model)
     if paths in PUBLISHED:
@@ -142,7 +144,7 @@ def start_from(paths: str, recipe: Recipe, network, labels: LabelMap) -> LoadRep
 
 
 def _published(which, recipe, family):
-    """The path of published weights, downloaded if need be."""
+    """The path of published weights, which are downloaded if necessary."""
     url = released(recipe.name) if which == "released" else family.start_url(recipe.model)
     try:
         return str(download(url, check=paddle.find))
@@ -170,13 +172,13 @@ def _start_from_kdet(path, config, network, labels):
 
 
 def assign(variables: dict, values: dict) -> None:
-    """Assigns values to variables of the same names, on every replica."""
+    """Assigns values to the variables of the same names on every replica."""
     for name, variable in variables.items():
         variable.assign(values[name])
 
 
 def checksum(network) -> int:
-    """CRC-32 over all weights: equal on workers that load_partial equal."""
+    """CRC-32 of all weights, to check that all workers start from equal weights."""
     code = 0
     for _, variable in sorted(by_path(network).items()):
         code = zlib.crc32(np.ascontiguousarray(variable.numpy()), code)
@@ -189,7 +191,7 @@ def _check_version(path, meta):
 
 
 def _with_new_names(stored):
-    """A stored config with today's field names; anything else as it is."""
+    """A stored config with the current field names. Any other value is returned unchanged."""
     try:
         return json.loads(json.dumps(to_dict(from_dict(stored))))
     except (ConfigError, TypeError, ValueError):
@@ -204,4 +206,4 @@ def _difference(stored, wanted, key):
             if found:
                 return found
         return None
-    return None if stored == wanted else f"{key} is {stored!r} there and {wanted!r} here"
+    return None if stored == wanted else f"{key} was {stored!r} and is {wanted!r} now"

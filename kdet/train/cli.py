@@ -1,4 +1,4 @@
-"""The training command: arguments -> recipe -> run -> exit code."""
+"""The command line of training: parses arguments, runs, and returns the exit code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kdet.startup import import_tensorflow
 
 DONE, NOT_FINITE, WRONG, LOST, STOPPED = 0, 1, 2, 3, 130
 
-USAGE = """%s: trains this recipe. Without --data it learns the built-in synthetic data in minutes.
+USAGE = """%s: trains this recipe. Without --data it trains on built-in synthetic data, in minutes.
 
 usage: python %s [--data DIR] [--out DIR] [flags] [schedule.batch=4 data.flip=0 ...]
 """
@@ -22,7 +22,7 @@ usage: python %s [--data DIR] [--out DIR] [flags] [schedule.batch=4 data.flip=0 
 
 @dataclass(frozen=True)
 class Options:
-    """The values of the command line; `--help` explains each field."""
+    """The values of the flags. `--help` explains each one."""
 
     data: str | None
     out: str
@@ -55,7 +55,7 @@ def _flags():
 
     define(text, "data", None, "converted data set: a folder, or the parent of train/ and val/")
     define(text, "out", None, "folder of checkpoints, log, pictures, export; default: runs/NAME")
-    define(whole, "steps", None, "stop after this many steps; the schedule stays", lower_bound=1)
+    define(whole, "steps", None, "stop after so many steps of the schedule", lower_bound=1)
     define(whole, "batch", None, "images per step, all replicas together", lower_bound=1)
     define(
         text,
@@ -67,31 +67,31 @@ def _flags():
     define(yes, "resume", False, "continue from the last checkpoint in --out, if there is one")
     define(yes, "other_data", False, "let --resume continue with other training records")
     define(whole, "replicas", 0, "devices to use; 0: every GPU, or one CPU", lower_bound=0)
-    choice("precision", "fp32", "arithmetic", ["fp32", "bf16", "fp16"])
+    choice("precision", "fp32", "number format of the network", ["fp32", "bf16", "fp16"])
     choice("jit", "auto", "compile the step with XLA", ["auto", "on", "off"])
-    define(whole, "seed", 0, "of weights, order and augmentation", lower_bound=0)
+    define(whole, "seed", 0, "seed of initial weights, data order, augmentation", lower_bound=0)
     define(
         whole,
         "eval_every",
         None,
-        "steps between evaluations; 0: none; default: 5 a run (synthetic data: 2)",
+        "steps between evaluations; 0: none; default: 5 evaluations a run (synthetic data: 2)",
     )
     define(whole, "checkpoint_every", 500, "steps between checkpoints", lower_bound=1)
     define(whole, "log_every", 20, "steps between lines of the log", lower_bound=1)
-    # CPUs repeat themselves to the last bit without it, at about half the time per step.
-    define(yes, "deterministic", False, "on GPUs: repeatable to the last bit, but slower")
+    # Not the default: CPU runs are repeatable without it, and a step takes half the time.
+    define(yes, "deterministic", False, "on GPUs: equal runs give equal bits, but slower")
     define(yes, "help", False, "show this text")
     return values
 
 
 def parse(name: str, argv) -> Options | None:
-    """The options in `argv`, or None after `--help` was answered.
+    """The options in `argv`, or None if `--help` was printed.
 
     Args:
-        name: of the recipe, for the help text.
-        argv: arguments without the program's name; `key=value` ones are overrides.
+        name: name of the recipe, for the help text.
+        argv: arguments without the program's name. `key=value` arguments are overrides.
     Raises:
-        ConfigError: an unknown flag, a value out of range, flags that exclude each other.
+        ConfigError: an unknown flag, or a value out of range.
     """
     values = _flags()
     try:
@@ -111,11 +111,12 @@ def parse(name: str, argv) -> Options | None:
 
 
 def run(recipe: Recipe, argv) -> int:
-    """Trains; returns the exit code (see `kdet.train.main`). Errors are one line on stderr."""
+    """Trains and returns the exit code (see `kdet.train.main`). Errors are one line on stderr."""
     try:
         options = parse(recipe.name, argv)
         if options is None:
             return DONE
+        # imported after the arguments are checked, so that --help and errors are fast
         import_tensorflow()
         from kdet.train.run import train
 
@@ -129,10 +130,11 @@ def run(recipe: Recipe, argv) -> int:
 
 
 def resolve(recipe: Recipe, options: Options) -> Recipe:
-    """The recipe with the settings of the command line; the data decides the number of classes.
+    """The recipe with the settings of the command line.
 
     Raises:
-        ConfigError: see `kdet.config.text.override`; a mask head without outlines.
+        ConfigError: an impossible override (see `kdet.config.text.override`), or a mask head
+            without outlines.
     """
     from kdet.models.families import family_of
 
@@ -144,7 +146,7 @@ def resolve(recipe: Recipe, options: Options) -> Recipe:
     recipe = override(recipe, options.overrides)
     if family.needs_masks(recipe.model) and not recipe.data.max_edges:
         raise ConfigError(
-            f"{recipe.name}: a mask head needs the objects' outlines; set data.max_edges, e.g. 96"
+            f"{recipe.name}: a mask head needs outlines of objects; set data.max_edges, e.g. to 96"
         )
     return recipe
 

@@ -1,4 +1,4 @@
-"""The data sets of a run: opened, checked before the first step, or made for want of any."""
+"""Opens and checks the data sets of a run before the first step, or makes synthetic ones."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from kdet.data.records import Records
 from kdet.errors import DataError
 
 SYNTHETIC = {"train": (600, 1), "val": (100, 2)}  # images and seed of the built-in data set
-METRIC_LIMIT = 100  # detections per image that COCO's metric looks at
+METRIC_LIMIT = 100  # COCO's metric uses this many detections per image
 
 
 def make_synthetic_splits(folder: Path, data: Data) -> None:
-    """Makes the splits of the built-in data set that are not there yet."""
+    """Makes the splits of the built-in data set that do not exist yet."""
     from kdet.data.convert.synthetic import make_synthetic
 
     for split, (images, seed) in SYNTHETIC.items():
@@ -25,7 +25,7 @@ def make_synthetic_splits(folder: Path, data: Data) -> None:
 
 
 def open_splits(folder) -> tuple[Records, Records | None]:
-    """The training records and, if there are any, the validation records of a folder.
+    """Opens the training records and, if they exist, the validation records of a folder.
 
     Args:
         folder: a converted data set, or the parent of train/ and val/.
@@ -44,7 +44,7 @@ def open_splits(folder) -> tuple[Records, Records | None]:
 
 
 def _class_difference(train, val):
-    """What differs between the label maps of two splits, in words."""
+    """The difference between the label maps of two splits, as text."""
     ours, theirs = train.labels.names, val.labels.names
     if set(ours) != set(theirs):
         only = [
@@ -67,12 +67,13 @@ def _class_difference(train, val):
 
 
 def check_masks(records: Records, where: str) -> None:
-    """Checks that objects have masks, for a model that trains on them.
+    """Checks that the objects of the first 100 images with objects have masks.
 
-    Looks at the counts that the converter stored, or at the first records with objects.
-
+    Args:
+        records: the training records.
+        where: the row with a mask head, for the message.
     Raises:
-        DataError: an object has no mask; with record and image id.
+        DataError: an object has no mask. The message has the record and the image id.
     """
     from kdet.data.decode import MASKS, OBJECTS, parse
 
@@ -89,7 +90,7 @@ def check_masks(records: Records, where: str) -> None:
 
 
 def limits(records: Records, val: Records | None, data: Data) -> list[str]:
-    """Lines about images with more objects than training or the metric looks at."""
+    """Lines about images with more objects than training or the metric uses."""
     lines = []
     counts = records.index["objects"]
     above = int((counts > data.max_boxes).sum())
@@ -103,7 +104,7 @@ def limits(records: Records, val: Records | None, data: Data) -> list[str]:
     if above:
         lines.append(
             f"{above} validation images have more than {METRIC_LIMIT} objects (up to "
-            f"{counts.max()}); COCO's metric looks at {METRIC_LIMIT} detections per image"
+            f"{counts.max()}); COCO's metric uses {METRIC_LIMIT} detections per image"
         )
     if val and not val.index["objects"].any():
         lines.append("the validation set has no object: its metrics are undefined")

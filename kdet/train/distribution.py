@@ -1,7 +1,8 @@
-"""Where training runs: one device, several in this process, or several machines.
+"""Distribution of training: one device, several devices of this process, or several machines.
 
-`TF_CONFIG` in the environment means several machines (the same command on every one); otherwise
-`--replicas` counts the devices of this process: GPUs where there are any, else logical CPUs.
+`TF_CONFIG` in the environment selects several machines, which all run the same command. Otherwise
+`--replicas` is the number of devices of this process. These are GPUs, or logical CPUs if there is
+no GPU.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ _LOST = (
 
 
 def make_strategy(replicas: int = 0):
-    """The tf.distribute strategy. Call it before TensorFlow touches any device.
+    """The tf.distribute strategy. Call this before TensorFlow uses any device.
 
     Args:
-        replicas: devices of this process to use; 0: every GPU, or one CPU.
+        replicas: number of devices of this process. 0 takes every GPU, or one CPU.
     Raises:
-        ConfigError: more replicas than GPUs, devices already in use, or a broken TF_CONFIG.
+        ConfigError: more replicas than GPUs, devices that are already in use, or a wrong TF_CONFIG.
     """
     if os.environ.get("TF_CONFIG"):
         return _many_machines(replicas)
@@ -47,7 +48,9 @@ def make_strategy(replicas: int = 0):
             [tf.config.LogicalDeviceConfiguration()] * replicas,
         )
     except (RuntimeError, ValueError) as error:
-        raise ConfigError(f"--replicas {replicas} must be set up first: {error}") from None
+        raise ConfigError(
+            f"--replicas {replicas} needs a process that has not used TensorFlow: {error}"
+        ) from None
     return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
 
 
@@ -61,14 +64,14 @@ def _many_machines(replicas):
             raise ValueError(f"task {config['task']} of {len(workers)} workers")
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            'TF_CONFIG reads {"cluster": {"worker": ["host:port", ...]}, '
+            'TF_CONFIG must be {"cluster": {"worker": ["host:port", ...]}, '
             f'"task": {{"type": "worker", "index": 0}}}}; got {error!r}'
         ) from None
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def worker(strategy) -> tuple[int, int]:
-    """(index of this machine, number of machines); index 0 is the chief, the one that writes."""
+    """(index of this machine, number of machines). Index 0 is the chief, which writes files."""
     resolver = strategy.cluster_resolver if _is_multi_worker(strategy) else None
     if resolver is None:
         return 0, 1
@@ -80,7 +83,7 @@ def _is_multi_worker(strategy):
 
 
 def lost_peer(error, strategy) -> str | None:
-    """What TensorFlow says of a worker that is gone, in one line; None for other errors."""
+    """TensorFlow's message about a lost worker in one line, or None for other errors."""
     if not _is_multi_worker(strategy) or not isinstance(error, tf.errors.OpError):
         return None
     if not isinstance(error, _LOST) and "ollective" not in error.message:
@@ -93,18 +96,18 @@ def check_batch(batch: int, strategy) -> None:
     """Raises ConfigError unless every replica gets the same number of images."""
     if batch % strategy.num_replicas_in_sync:
         raise ConfigError(
-            f"the global batch must divide by the replicas: {batch} images, "
+            f"the global batch must be a multiple of the number of replicas: {batch} images, "
             f"{strategy.num_replicas_in_sync} replicas"
         )
 
 
 def split(strategy, batch: dict):
-    """This worker's slice of a batch, shared out to its replicas.
+    """Splits the batch of this worker over its replicas.
 
     Args:
         batch: name -> tensor (B, ...), the images of this worker.
     Returns:
-        The same dict for one replica; name -> PerReplica of (B / replicas, ...) for several.
+        For one replica the same dict. For several, name -> PerReplica of (B / replicas, ...).
     """
     index, workers = worker(strategy)
     local = strategy.num_replicas_in_sync // workers
@@ -123,10 +126,11 @@ def split(strategy, batch: dict):
 
 
 def check_agreement(strategy, number: int, what: str) -> None:
-    """Raises ConfigError unless all workers hold the same number (e.g. a checksum of weights)."""
+    """Raises ConfigError unless `number`, e.g. a checksum, is the same on all workers."""
     if worker(strategy)[1] == 1:
         return
-    number %= 2**20  # its square, times the replicas, is exact in float64
+    # Numbers are equal if and only if n * sum(x^2) = sum(x)^2, and an all-reduce can sum.
+    number %= 2**20  # the square of this, times the replicas, is exact in float64
 
     @tf.function(autograph=False)
     def compare():
@@ -139,20 +143,21 @@ def check_agreement(strategy, number: int, what: str) -> None:
     total, squares = (float(strategy.experimental_local_results(v)[0]) for v in compare())
     if total * total != squares * strategy.num_replicas_in_sync:
         raise ConfigError(
-            f"the workers disagree on {what}: give every worker the same arguments and an OUT "
-            "on storage that all of them share"
+            f"the workers disagree on {what}: give every worker the same arguments and an --out "
+            "folder on storage that all of them share"
         )
 
 
 def resolve_jit(choice: str, network, strategy) -> tuple[bool, str]:
-    """Whether to compile with XLA, and why.
+    """Whether to compile the step with XLA, and the reason as text.
 
     Args:
-        choice: "on", "off" or "auto" (on for GPUs where it can work).
+        choice: "on", "off" or "auto". "auto" is on for GPUs if XLA can compile the step.
         network: the Keras model to train.
-        strategy: what it trains under.
+        strategy: the strategy under which the model trains.
     Raises:
-        ConfigError: "on" is impossible, or several replicas meet plain batch normalisation.
+        ConfigError: "on" is impossible, or several replicas have batch normalisation that is not
+            synchronized.
     """
     norms = [
         layer
@@ -160,6 +165,7 @@ def resolve_jit(choice: str, network, strategy) -> tuple[bool, str]:
         if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
     ]
     many = strategy.num_replicas_in_sync > 1
+    # Otherwise every replica has its own moving statistics, and only the first ones are saved.
     if many and not all(layer.synchronized for layer in norms):
         raise ConfigError("with several replicas BatchNormalization must have synchronized=True")
     if choice == "off":

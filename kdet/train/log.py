@@ -1,4 +1,4 @@
-"""Progress of a run: a line in the terminal, `log.jsonl`, and event files for TensorBoard."""
+"""The log of a run: a progress bar in the terminal, `log.jsonl`, and files for TensorBoard."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ LOG = "log.jsonl"
 
 
 class Progress:
-    """Takes the reports of a trainer; logs their means every few steps.
+    """Collects the reports of a trainer and logs their means every few steps.
 
     Args:
-        out: folder of the run; `log.jsonl`, `tensorboard/` and pictures go there.
-        start: steps already taken; later lines of an older log are dropped.
-        until: steps of the whole run.
-        every: steps between log lines; the first and the last step always get one.
+        out: folder of the run, for `log.jsonl`, `tensorboard/` and pictures.
+        start: number of steps already done. Later lines of an existing log are removed.
+        until: number of steps of the whole run.
+        every: steps between log lines. The first and the last step always have a line.
     """
 
     def __init__(self, out, start: int, until: int, every: int):
@@ -32,7 +32,7 @@ class Progress:
         self._events = tf.summary.create_file_writer(str(self.out / "tensorboard"))
 
     def update(self, report) -> None:
-        """Counts one `kdet.train.trainer.Report`."""
+        """Adds one `kdet.train.trainer.Report`."""
         self._window.append(report)
         step = report.step + 1
         self._bar.update()
@@ -48,7 +48,7 @@ class Progress:
         self.write(step, line)
 
     def write(self, step: int, line: dict) -> None:
-        """One line of the log, its numbers also as TensorBoard scalars; dicts make groups."""
+        """Writes a line of the log, and its numbers as TensorBoard scalars. Dicts are groups."""
         json.dump({"step": step, **line}, self._log)
         self._log.write("\n")
         self._log.flush()
@@ -66,22 +66,23 @@ class Progress:
             _image(name, image, step)
 
     def print(self, text: str) -> None:
-        """Prints lines without breaking the progress line."""
+        """Prints text above the progress bar."""
         tqdm.write(text, file=sys.stderr)
 
     def close(self) -> None:
-        """Ends the line and the files."""
+        """Closes the progress bar and the files."""
         self._bar.close()
         self._log.close()
         self._events.close()
 
 
 def summary(reports) -> dict:
-    """Means over several reports: losses, norm, images per second and the share of waiting.
+    """Means over several reports: losses, gradient norm, images per second, share of data wait.
 
-    Rate and loss scale are those of the last one; `skipped` counts float16 overflows.
+    Learning rate and loss scale are those of the last report. `skipped` counts float16 overflows.
     """
     last, count = reports[-1], len(reports)
+    # Counts and times are summed before the division, so slow steps count by their time.
     seconds = sum(r.seconds for r in reports)
     kept = [r for r in reports if r.applied] or reports
     return {
@@ -96,7 +97,7 @@ def summary(reports) -> dict:
 
 
 def _drop_lines_after(path, start):
-    """Drops lines of steps that a resumed run takes again."""
+    """Removes the lines of steps that a resumed run repeats."""
     if not path.exists():
         return
     kept = []
@@ -105,12 +106,12 @@ def _drop_lines_after(path, start):
             if json.loads(line)["step"] <= start:
                 kept.append(line + "\n")
         except (ValueError, KeyError, TypeError):
-            continue  # the line that was being written when the run was killed
+            continue  # a line that was not complete when the run was killed
     path.write_text("".join(kept), "utf-8")
 
 
 def _scalar(name, value, step):
-    # tf.summary.scalar and .image need the tensorboard package; the files themselves do not.
+    # tf.summary.scalar and .image need the tensorboard package, but writing the files does not.
     _write(name, tf.constant(value, tf.float32), step, "scalars", 1)
 
 

@@ -1,4 +1,4 @@
-"""The learning rate and the published optimizers.
+"""The learning rate schedule and the optimizers of the published recipes.
 
 Momentum with the learning rate outside of the buffer, and RMSProp:
 
@@ -6,9 +6,9 @@ Momentum with the learning rate outside of the buffer, and RMSProp:
     s = rho * s + (1 - rho) * g'^2        m = momentum * m + lr * g' / sqrt(s + epsilon)
     p = p - m
 
-The first differs from `keras.optimizers.SGD` whenever the rate changes: there the rate is inside
-`v`. The second has its epsilon inside the root and starts from s = 0.
-Gradients are summed over replicas before they come here; nothing is reduced a second time.
+`keras.optimizers.SGD` has the learning rate inside `v`, so it gives other results when the rate
+changes. RMSProp has epsilon inside the root and starts from s = 0.
+Gradients are already summed over replicas (all-reduce). The optimizers do not reduce them again.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from kdet.config import Optimizer, ParamGroup, Schedule
 
 
 def scaled_base_lr(schedule: Schedule) -> float:
-    """The rate after warm-up and before any decay, scaled linearly to the real global batch."""
+    """The learning rate after the warm-up, scaled linearly to the global batch."""
     return schedule.base_lr * schedule.batch / schedule.base_batch
 
 
 def learning_rate(schedule: Schedule, images: int) -> float:
-    """The rate of the step that starts after `images` images.
+    """The learning rate of the step that starts after `images` images.
 
-    Rises linearly from `warmup_factor` of the base rate over the first `warmup_images` images; is
-    multiplied by `gamma` for every milestone that `images` has reached, or by the entry of
-    `milestone_factors` of the last of them.
+    It rises linearly over the first `warmup_images` images, from `warmup_factor` of the full rate.
+    Afterwards it is multiplied by `gamma` for every milestone that `images` has reached, or by the
+    entry of `milestone_factors` for the last of these milestones.
 
     Args:
-        schedule: lengths in images.
-        images: images seen before the step: step number (from 0) times global batch.
+        schedule: the schedule, whose lengths are in images.
+        images: images seen before the step, which are the step number (from 0) times the batch.
     """
     rate = scaled_base_lr(schedule)
     if images < schedule.warmup_images:
@@ -48,7 +48,7 @@ def learning_rate(schedule: Schedule, images: int) -> float:
 
 
 def describe_schedule(schedule: Schedule) -> str:
-    """One line for the start of a run: the resolved rate and where it comes from."""
+    """One line for the start of a run with the learning rate and how it was computed."""
     images, milestones = schedule.warmup_images, schedule.milestones
     warmup = f"warm-up over {images} images" if images else "no warm-up"
     powers = [schedule.gamma ** (k + 1) for k in range(len(milestones))]
@@ -62,28 +62,28 @@ def describe_schedule(schedule: Schedule) -> str:
 
 
 def momentum_update(variable, slot, gradient, rate, momentum):
-    """One heavy-ball update of one variable on one device; `gradient` includes the decay term."""
-    # One fused kernel: written as separate sums, the graph optimizer reorders the additions
-    # differently on each device, and replicas drift apart by rounding errors.
+    """Momentum update of one variable on one device. `gradient` includes the weight decay."""
+    # One fused kernel: with separate operations, the graph optimizer orders the additions
+    # differently on each device, and rounding errors make the replicas differ.
     tf.raw_ops.ResourceApplyMomentum(
         var=variable.handle, accum=slot.handle, lr=rate, grad=gradient, momentum=momentum
     )
 
 
 def make_optimizer(variables, config: Optimizer) -> Momentum:
-    """The optimizer of a config, over a network's trainable variables; see `Momentum`."""
+    """Makes the optimizer of a config for the trainable variables of a network (`Momentum`)."""
     return {"momentum": Momentum, "rmsprop": RMSProp}[config.kind](variables, config)
 
 
 class Momentum(tf.Module):
-    """Momentum and its slots. Create it under the scope of the strategy that trains.
+    """SGD with momentum and its slots. Create it under the scope of the training strategy.
 
     Args:
         variables: the network's trainable Keras variables.
-        config: momentum, weight decay and the parameter groups (clipping is the step's).
+        config: momentum, weight decay and parameter groups. `TrainStep` clips the gradients.
     """
 
-    SLOTS = ("",)  # what the names of the buffers add to a variable's path
+    SLOTS = ("",)  # suffixes that make the names of the slots from a variable's path
 
     def __init__(self, variables, config: Optimizer):
         super().__init__(name="momentum")
@@ -108,7 +108,7 @@ class Momentum(tf.Module):
 
     @property
     def slots(self) -> dict:
-        """Variable path, plus one of `SLOTS` -> a float32 Keras variable of the same shape."""
+        """Variable path plus a suffix of `SLOTS` -> float32 Keras variable of the same shape."""
         return {
             v.path + suffix: slot
             for v, slots in zip(self._variables, self._slots)
@@ -116,10 +116,10 @@ class Momentum(tf.Module):
         }
 
     def apply(self, gradients, rate) -> None:
-        """Updates every variable. Call it in cross-replica context.
+        """Updates every variable. Call this in cross-replica context.
 
         Args:
-            gradients: one per variable, equal on all replicas: tensors or PerReplica values.
+            gradients: one tensor or PerReplica value per variable, equal on all replicas.
             rate: () float32 learning rate.
         """
         for variable, slots, gradient, group in zip(
@@ -133,6 +133,7 @@ class Momentum(tf.Module):
 
     def _decayed(self, variable, slots, gradient, rate, group):
         decay = self.config.weight_decay * group.weight_decay_multiplier
+        # Coupled weight decay: it is part of the gradient, so it also enters the buffers.
         if decay:
             gradient = gradient + decay * variable
         self._update(variable, slots, gradient, group.lr_multiplier * rate)
@@ -142,12 +143,12 @@ class Momentum(tf.Module):
 
 
 class RMSProp(Momentum):
-    """RMSProp (Tieleman and Hinton 2012), not centred, and its slots; see `Momentum`."""
+    """RMSProp (Tieleman and Hinton 2012), not centred. See `Momentum` for the arguments."""
 
     SLOTS = ("/mean_square", "/momentum")
 
     def _update(self, variable, slots, gradient, rate):
-        # fused for the same reason as the momentum update
+        # one fused kernel for the same reason as in `momentum_update`
         tf.raw_ops.ResourceApplyRMSProp(
             var=variable.handle,
             ms=slots[0].handle,
@@ -161,5 +162,5 @@ class RMSProp(Momentum):
 
 
 def param_group(path: str, groups) -> ParamGroup:
-    """The first group whose pattern is found in a variable's path, else one of multipliers 1."""
+    """The first group whose pattern matches the path, or a group with multipliers of 1."""
     return next((group for group in groups if re.search(group.pattern, path)), ParamGroup(""))

@@ -1,6 +1,6 @@
-"""What a run shows: its training images with their truth, and predictions beside the truth.
+"""The pictures of a run: training images with ground truth, and ground truth next to predictions.
 
-Where the detector has a mask head, truth is drawn with its masks.
+If the detector has a mask head, the masks of the ground truth are drawn, too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from kdet.draw.boxes import draw_boxes
 from kdet.draw.sheets import contact_sheet, side_by_side
 from kdet.masks import fill_outlines
 
-EDGES = 500  # of an outline, where truth is drawn; few objects have as many
+EDGES = 500  # largest number of edges of a drawn outline; few objects have more
 
 
 def training_sheet(batch: dict, data: Data, labels: LabelMap, most: int = 8):
@@ -20,9 +20,9 @@ def training_sheet(batch: dict, data: Data, labels: LabelMap, most: int = 8):
 
     Args:
         batch: a training batch (`kdet.data.schema`), images normalised.
-        data: tells how they were normalised.
+        data: the settings with which the images were normalised.
         labels: class names.
-        most: images to show.
+        most: largest number of images to show.
     """
     names = ("image", "resized_size", "original_size", "boxes", "labels", "valid")
     names += tuple(name for name in ("mask_edges", "mask_parts") if name in batch)
@@ -44,13 +44,13 @@ def training_sheet(batch: dict, data: Data, labels: LabelMap, most: int = 8):
 
 
 def prediction_sheet(detector, records, most: int = 4, threshold: float = 0.4):
-    """The first images of a data set, truth on the left and predictions on the right.
+    """The first images of a data set, with ground truth on the left and predictions on the right.
 
     Args:
         detector: a `kdet.Detector`.
         records: the `kdet.data.records.Records` to show.
-        most: images to show.
-        threshold: lowest score drawn.
+        most: largest number of images to show.
+        threshold: detections with a lower score are not drawn.
     """
     rows = []
     for number in range(min(most, len(records))):
@@ -77,7 +77,7 @@ def prediction_sheet(detector, records, most: int = 4, threshold: float = 0.4):
 
 
 def _example(payload, masks):
-    """A record as an example of arrays, with "masks" (n, H, W) where asked for and there."""
+    """A record as arrays. With `masks`, it has "masks" (n, H, W) if all objects have masks."""
     from kdet.data.decode import MASKS, decode, parse
 
     edges = 0

@@ -1,4 +1,4 @@
-"""One run of the training command: data, detector, trainer, evaluations and files put together."""
+"""One run of the training command. It connects data, detector, trainer, evaluation and files."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from kdet.train.signals import stop_on_signal
 from kdet.train.trainer import Trainer, set_precision
 
 BANNER = """
-  No --data was given, so this trains on the built-in synthetic data set: shapes on painted grounds,
-  a small canvas and a short schedule. It shows that everything works; its AP says nothing about
+  There is no --data, so this run trains on the built-in synthetic data set: painted shapes, a small
+  canvas and a short schedule. It shows that everything works. Its AP cannot be compared with AP on
   COCO.
 """
 
 
 def train(recipe: Recipe, options: Options) -> bool:
-    """Trains, evaluates and exports into `options.out`.
+    """Trains, evaluates and exports. All files are written to `options.out`.
 
     Returns:
-        Whether it came to the end; False after SIGINT or SIGTERM (the state is stored).
+        True if the run is complete. False after SIGINT or SIGTERM, when the state is stored.
     Raises:
-        KdetError: all with one-line texts; NotFiniteError and LostWorkerError among them.
+        KdetError: a one-line message. NotFiniteError and LostWorkerError are subclasses.
     """
     if keras.backend.backend() != "tensorflow":
         raise ConfigError(f"training needs KERAS_BACKEND=tensorflow, got {keras.backend.backend()}")
@@ -67,12 +67,12 @@ def train(recipe: Recipe, options: Options) -> bool:
 
 
 class TrainingRun:
-    """What a run holds. Only the chief (worker 0) writes and evaluates."""
+    """The parts and the state of a run. Only the chief (worker 0) writes files and evaluates."""
 
     def __init__(self, recipe: Recipe, options: Options, strategy):
         self.options, self.strategy, self.out = options, strategy, Path(options.out)
         self.best, self.evaluated, self.progress = None, 0, None
-        self.evaluations = 5 if options.data else 2  # of a run, by default
+        self.evaluations = 5 if options.data else 2  # default number per run
         self.shard = distribution.worker(strategy)
         self.chief = self.shard[0] == 0
         self._check_out()
@@ -101,12 +101,13 @@ class TrainingRun:
         self._start()
 
     def run(self) -> bool:
-        """Trains from `trainer.step` to the end; see `train`."""
+        """Trains from step `trainer.step` to the end. See `train`."""
         trainer, options = self.trainer, self.options
         if self.chief:
             self.progress = Progress(self.out, trainer.step, self.until, options.log_every)
         try:
-            if self.chief and self._is_evaluation_due():  # a kill came between saving and this
+            # A run that was killed between saving and evaluating evaluates first.
+            if self.chief and self._is_evaluation_due():
                 self._evaluate()
             with stop_on_signal() as stop:
                 for report in trainer.train(self._batches(), self.until):
@@ -129,7 +130,7 @@ class TrainingRun:
         last = self.out / "last.npz"
         if not self.options.resume and last.exists():
             raise ConfigError(
-                f"{last} exists: add --resume to continue it, or choose another --out"
+                f"{last} exists: add --resume to continue this run, or choose another --out"
             )
         if self.chief:
             self.out.mkdir(parents=True, exist_ok=True)
@@ -141,10 +142,11 @@ class TrainingRun:
             self._print(BANNER)
             if self.chief:
                 make_synthetic_splits(folder, recipe.data)
-        distribution.check_agreement(self.strategy, self.options.seed, "--seed")  # and wait for it
+        # This all-reduce also makes the other workers wait until the chief has made the data.
+        distribution.check_agreement(self.strategy, self.options.seed, "--seed")
         records, val = open_splits(folder)
         if val is None:
-            self._print(f"{folder} has no val/: nothing is evaluated")
+            self._print(f"{folder} has no val/, so nothing is evaluated")
         if family_of(recipe.model).needs_masks(recipe.model):
             check_masks(records, recipe.name)
         for line in limits(records, val, recipe.data):
@@ -152,7 +154,7 @@ class TrainingRun:
         return records, val
 
     def _start(self):
-        """Weights of a checkpoint where asked for; says what is about to happen."""
+        """Loads the weights that the options ask for, and prints the settings of the run."""
         options, trainer = self.options, self.trainer
         last = self.out / "last.npz"
         if options.resume and last.exists():
@@ -160,7 +162,7 @@ class TrainingRun:
             self.best, self.evaluated = state["best"], state["evaluated"]
             self._print(f"continuing after {trainer.step} steps")
         elif options.resume:
-            self._print(f"there is no checkpoint in {self.out} yet: starting at step 0")
+            self._print(f"there is no checkpoint in {self.out} yet, so this starts at step 0")
         if not trainer.step and options.init != "none":
             self._initialise(options.init)
         number = checkpoint.checksum(trainer.network) + trainer.step
@@ -206,12 +208,12 @@ class TrainingRun:
         step = self.trainer.step
         if due or step % self.options.checkpoint_every == 0 or step == self.until:
             self._save()
-        if due:  # after saving: whatever happens here costs no checkpoint
+        if due:  # after saving, so an error in the evaluation does not lose the checkpoint
             self._evaluate()
 
     def _is_evaluation_due(self):
         step, every = self.trainer.step, self.options.eval_every
-        every = -(-self.until // self.evaluations) if every is None else every
+        every = -(-self.until // self.evaluations) if every is None else every  # rounded up
         if not (self.val and every and step) or step == self.evaluated:
             return False
         return step % every == 0 or step == self.until

@@ -1,4 +1,4 @@
-"""Stopping between two steps instead of in the middle of one."""
+"""Makes a run stop between two steps after a signal, and not in the middle of a step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ class _Stop:
 
 @contextmanager
 def stop_on_signal():
-    """Within it, SIGINT and SIGTERM set `.asked` of what it yields; a second one acts as usual."""
+    """A context in which SIGINT and SIGTERM set `.asked` of the yielded object to True.
+
+    A second signal has its usual effect.
+    """
     stop, before = _Stop(), {}
 
     def handle(number, frame):

@@ -1,9 +1,8 @@
-"""One training step, the same on one replica and on many.
+"""One training step, with the same result on one replica and on several.
 
-Every replica makes targets, and the losses of its own images divided by the normalizers of all
-images, so that the sum over replicas is the loss of the whole batch. Normalizers, gradients and
-losses are summed over replicas once. Clipping, the test for finite values and the update use these
-sums.
+Every replica computes the losses of its own images and divides them by the normalizers of all
+images. So the sum over replicas is the loss of the whole batch. Normalizers, gradients and losses
+are summed over replicas once. Clipping, the check for finite values and the update use these sums.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from kdet.models.family import network_inputs
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step did.
+    """The result of a step.
 
     Attributes:
-        losses: name -> loss over the global batch.
+        losses: name -> loss of the global batch.
         norm: global gradient norm before clipping, without loss scale.
-        finite: whether losses and gradients were finite; if not, no variable changed.
+        finite: whether losses and gradients were finite. If not, no variable changed.
     """
 
     losses: dict[str, float]
@@ -35,27 +34,29 @@ class TrainStep:
     """Callable: (batch, rate, scale) -> Outcome.
 
     Args:
-        network: functional Keras model, built under `strategy.scope()`: the image, or a dict of
-            entries of the batch named like its inputs -> nested dict of outputs.
+        network: functional Keras model, built under `strategy.scope()`. Its input is the image, or
+            a dict of entries of the batch. Its output is a nested dict.
         targets_fn: batch -> (nested dict of tensors, {"name": () float32 local normalizer}).
         losses_fn: (outputs float32, targets, global normalizers) -> {"name": () float32}, the
             replica's share of each loss.
-        optimizer: has `apply(gradients, rate)`, made under the same scope.
-        strategy: the tf.distribute strategy; the default one for a single replica.
+        optimizer: has `apply(gradients, rate)`, and is made under the same scope.
+        strategy: the tf.distribute strategy. One replica uses the default strategy.
         jit: compile targets, losses and gradients with XLA (see `distribution.resolve_jit`).
-        clip_norm: limit of the global gradient norm; 0 turns clipping off.
+        clip_norm: limit of the global gradient norm. 0 turns clipping off.
     """
 
     def __init__(
         self, network, targets_fn, losses_fn, optimizer, strategy, *, jit=False, clip_norm=0.0
     ):
         self.network, self.optimizer, self.strategy = network, optimizer, strategy
-        self.compilations = 0  # traces of the compiled function: one per canvas and local replica
+        self.compilations = 0  # number of traces: one per canvas and local replica
         self._targets_fn, self._losses_fn, self._clip_norm = targets_fn, losses_fn, clip_norm
         self._trainable = network.trainable_variables
         self._state = network.non_trainable_variables
-        self._changed = []  # indices of the state that a forward pass changes, known after a trace
+        self._changed = []  # indices of the state that a forward pass changes, set by a trace
         self._targets, self._compute = targets_fn, self._gradients
+        # XLA compiles these two parts only. The all-reduce and the update stay outside, because
+        # XLA cannot compile operations that use several devices.
         if jit:
             self._targets = tf.function(targets_fn, jit_compile=True, autograph=False)
             self._compute = tf.function(self._gradients, jit_compile=True, autograph=False)
@@ -65,7 +66,7 @@ class TrainStep:
         """Takes one step.
 
         Args:
-            batch: a batch dict (`kdet.data.schema`), PerReplica where there are several.
+            batch: a batch dict (`kdet.data.schema`), with PerReplica values for several replicas.
             rate: learning rate.
             scale: loss scale of float16 training.
         """
@@ -78,7 +79,7 @@ class TrainStep:
         losses, gradients, state, norm, finite = self.strategy.run(self._replica, (batch, scale))
         losses = {name: self._local(value) for name, value in losses.items()}
         norm, finite = self._local(norm), self._local(finite)
-        # Here, outside the replicas, a condition may hold updates of mirrored variables.
+        # Outside of the replicas, a condition may contain updates of mirrored variables.
         tf.cond(finite, lambda: self._update(gradients, state, rate), lambda: 0)
         return losses, norm, finite
 
@@ -94,9 +95,10 @@ class TrainStep:
         return 0
 
     def _replica(self, batch, scale):
-        everyone = tf.distribute.get_replica_context()
+        replicas = tf.distribute.get_replica_context()
         targets, normalizers = self._targets(batch)
-        normalizers = everyone.all_reduce("sum", normalizers)
+        # Summed before the division: a mean of local ratios would depend on the split of the batch.
+        normalizers = replicas.all_reduce("sum", normalizers)
         losses, gradients, state = self._compute(
             [tf.convert_to_tensor(v.value) for v in self._trainable],
             [tf.convert_to_tensor(v.value) for v in self._state],
@@ -105,10 +107,12 @@ class TrainStep:
             normalizers,
             scale,
         )
-        losses, gradients = everyone.all_reduce("sum", (losses, gradients))
+        # All-reduce before clipping and before the check: both must see the global gradients.
+        losses, gradients = replicas.all_reduce("sum", (losses, gradients))
         gradients = [g / scale for g in gradients]
-        # The mean of equal numbers: bitwise the same everywhere, also on unlike machines.
-        norm = everyone.all_reduce("mean", tf.linalg.global_norm(gradients))
+        # The norms are equal up to rounding, which depends on the machine. Their mean is the same
+        # to the last bit on all replicas.
+        norm = replicas.all_reduce("mean", tf.linalg.global_norm(gradients))
         if self._clip_norm:
             factor = self._clip_norm / tf.maximum(norm, self._clip_norm)
             gradients = [g * factor for g in gradients]
@@ -116,7 +120,7 @@ class TrainStep:
         return losses, gradients, state, norm, finite
 
     def _gradients(self, trainable, state, inputs, targets, normalizers, scale):
-        """Pure: the network's values in, losses, gradients and changed statistics out."""
+        """Losses, gradients and changed state. It has no side effects, so XLA can compile it."""
         self.compilations += 1
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(trainable)

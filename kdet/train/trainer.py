@@ -1,6 +1,6 @@
-"""The training loop: batches in, one report a step out.
+"""The training loop. It takes batches and yields one report per step.
 
-The loop depends on no family, data set or file; `run` puts the parts together.
+The loop does not depend on a family, a data set or files. `run` connects these parts.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ POLICIES = {"fp32": "float32", "bf16": "mixed_bfloat16", "fp16": "mixed_float16"
 
 @dataclass
 class LossScale:
-    """Float16 gradients are scaled up by `value`: halved on overflow, doubled after good steps."""
+    """Dynamic loss scale of float16 training: halved on overflow, doubled after good steps."""
 
-    value: float = 1.0
+    value: float = 1.0  # factor of the loss, so that small gradients do not become 0
     good: int = 0  # finite steps since the last change
-    growth: int = 2000
+    growth: int = 2000  # finite steps after which `value` is doubled
 
     def update(self, finite: bool) -> None:
-        """Counts one step."""
+        """Changes the scale after a step."""
         if not finite:
             self.value, self.good = self.value / 2, 0
         elif self.good + 1 >= self.growth:
@@ -41,20 +41,17 @@ class LossScale:
 
 @dataclass(frozen=True)
 class Report:
-    """One step: `step` counts from 0; seconds of the whole step and of waiting for its data.
+    """What happened in one step."""
 
-    `applied` is False where a float16 overflow left the weights alone.
-    """
-
-    step: int
+    step: int  # from 0
     losses: dict[str, float]
-    rate: float
-    norm: float
-    images: int
-    seconds: float
-    waited: float
-    applied: bool = True
-    scale: float = field(default=1.0)
+    rate: float  # learning rate
+    norm: float  # gradient norm before clipping
+    images: int  # global batch
+    seconds: float  # time of the whole step
+    waited: float  # time of waiting for the batch, in seconds
+    applied: bool = True  # False if a float16 overflow skipped the update
+    scale: float = field(default=1.0)  # loss scale
 
 
 def set_precision(precision: str) -> None:
@@ -65,18 +62,18 @@ def set_precision(precision: str) -> None:
 
 
 class Trainer:
-    """A network in training: its optimizer, step number and loss scale.
+    """Trains a network. It has the optimizer, the step number and the loss scale.
 
     Args:
-        network, targets_fn, losses_fn: see `kdet.train.step.TrainStep`; the network is built under
-            `strategy.scope()` and under the policy of `precision`.
-        schedule: rate and global batch.
+        network, targets_fn, losses_fn: see `kdet.train.step.TrainStep`. The network is built under
+            `strategy.scope()` and with the dtype policy of `precision`.
+        schedule: learning rate and global batch.
         optimizer: momentum, weight decay, clipping and parameter groups.
-        strategy: from `kdet.train.distribution.make_strategy`.
+        strategy: the result of `kdet.train.distribution.make_strategy`.
         jit: "auto", "on" or "off".
-        precision: "fp32", "bf16" or "fp16"; fp16 turns the loss scale on.
+        precision: "fp32", "bf16" or "fp16". Only fp16 uses a loss scale.
     Raises:
-        ConfigError: the batch does not divide by the replicas; jit that cannot work.
+        ConfigError: the batch is not a multiple of the replicas, or XLA cannot compile the step.
     """
 
     def __init__(
@@ -110,13 +107,14 @@ class Trainer:
         )
 
     def train(self, batches, until: int):
-        """Generator: takes steps until `self.step` is `until` and yields a Report after each.
+        """Takes steps until `self.step` is `until`, and yields a Report after each one.
 
         Args:
-            batches: iterable of batch dicts from step `self.step` on: this worker's images.
+            batches: iterable of batch dicts with this worker's images, starting at `self.step`.
+            until: number of steps of the whole run.
         Raises:
-            NotFiniteError: fp32 or bf16 met NaN or infinity, or the float16 scale fell below 1.
-            ConfigError: the batches ended early.
+            NotFiniteError: NaN or infinity in fp32 or bf16, or a float16 loss scale below 1.
+            ConfigError: there are too few batches.
         """
         batches = iter(batches)
         while self.step < until:
@@ -144,6 +142,7 @@ class Trainer:
             )
 
     def _check_finite(self, outcome, batch):
+        # An overflow is normal in float16, and a smaller scale avoids the next one.
         if self.scaled:
             self.loss_scale.update(outcome.finite)
         if outcome.finite or (self.scaled and self.loss_scale.value >= 1):
@@ -152,7 +151,7 @@ class Trainer:
         raise NotFiniteError(
             f"step {self.step}: {', '.join(bad) or f'the gradient norm is {outcome.norm}'}; "
             f"image ids {', '.join(map(str, self._image_ids(batch)))}; "
-            f"the weights are those after {self.step} good steps"
+            f"the weights are those after {self.step} steps, before this one"
         )
 
     def _image_ids(self, batch):

@@ -1,1 +1,1 @@
-"""Cards of the zoo's rows: published numbers, sizes, commands."""
+"""Cards of the rows of the zoo, with published metrics, sizes and commands."""

@@ -1,4 +1,4 @@
-"""What is known about each row of the zoo: `kdet zoo NAME`, and docs/zoo.md."""
+"""Cards of the rows of the zoo, for `kdet zoo NAME` and docs/zoo.md."""
 
 from __future__ import annotations
 
@@ -10,31 +10,33 @@ from kdet.config import Recipe
 from kdet.models.families import family_of
 from kdet.weights.addresses import LICENCE, released
 
-# Row -> (tensors, numbers in them, GFLOPs at `canvas`), counted by `measure`; a test counts again.
+# row -> (number of tensors, number of parameters, GFLOPs at `canvas`), as `measure` computes them
 SIZES = json.loads(Path(__file__).with_name("sizes.json").read_text())
-# what other tables say about a row
+# mistakes and differences in the published tables
 SLIPS = {
-    "faster_rcnn_r101_vd_fpn_2x": "the 2019 table links the file of the row without vd, a slip; "
-    "later tables link this one, and give 40.8",
+    "faster_rcnn_r101_vd_fpn_2x": "the 2019 table links the file of the row without vd by mistake; "
+    "later tables link this file and give 40.8",
     **dict.fromkeys(
         ("faster_rcnn_se154_vd_fpn_s1x", "mask_rcnn_se154_vd_fpn_s1x"),
-        "early configurations name the backbone's file SE154_vd_pretrained.tar",
+        "in early configurations the backbone's file is called SE154_vd_pretrained.tar",
     ),
 }
 
 PAGE = """# The zoo
 
-This page is written by `kdet zoo --cards`, and a test compares it. The reference numbers are the
-published ones (COCO val2017 or VOC 2007 test), never ours. Sizes are height x width in pixels.
-A folded norm counts two numbers per channel, a trained one four. GFLOPs are twice the
-multiplications of all convolutions and matrix products for one image of that size, with 1000
-proposals in two-stage rows and 100 masks. Resampling, norms, decoding and NMS are not counted.
+`kdet zoo --cards` writes this page, and a test compares it with the code. The reference numbers are
+the published metrics (COCO val2017 or VOC 2007 test). They were not measured with kdet. Sizes are
+height x width in pixels. A folded norm has two parameters per channel, a trained norm has four.
+GFLOPs are twice the number of multiplications in all convolutions and matrix products for one image
+of that size, with 1000 proposals in two-stage rows and 100 masks. Resampling, norms, decoding and
+NMS are not counted.
 
-Every "evaluate" line downloads the published weights on first use (`--weights` takes others) and
-prints the metric to compare, under the name given there. For a row with a mask head, and data that
-has outlines, one command measures boxes and masks. [The guide](guide.md#published-weights) explains
-mirrors and work without network. The addresses are the reference's own; they cannot be reached
-where kdet is tested. `records` is the validation set, converted once by one of
+The command in the line "evaluate" downloads the published weights at its first use (`--weights`
+selects other weights) and prints the metric to compare, under that name. For a row with a mask
+head, and data with outlines, the command evaluates boxes and masks. The
+[guide](guide.md#published-weights) explains mirrors and work without a network. The addresses are
+those of the reference, and kdet's tests cannot reach them. `records` is the validation set, which
+is converted once with one of these commands:
 
     kdet convert coco --annotations coco/annotations/instances_val2017.json \\
         --images coco/val2017 --out records/val
@@ -53,7 +55,7 @@ def page() -> str:
 
 
 def card(recipe: Recipe) -> str:
-    """One row as Markdown."""
+    """The card of a row as Markdown."""
     name, model = recipe.name, recipe.model
     tensors, parameters, gflops = SIZES[name]
     side = ", ".join(f"{side} x {side}" for side in sides(recipe) or [recipe.data.short_side])
@@ -79,12 +81,12 @@ def card(recipe: Recipe) -> str:
 
 
 def published(recipe: Recipe) -> str:
-    """The published numbers of a row, e.g. "box ap 37.9, mask ap 34.2"."""
+    """The published metrics of a row, e.g. "box ap 37.9, mask ap 34.2"."""
     return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in recipe.reference.items())
 
 
 def table() -> str:
-    """All rows as a Markdown table of published numbers."""
+    """A Markdown table with the published metrics of all rows."""
     from kdet import models
 
     lines = ["| recipe | reference |", "|---|---|"]
@@ -96,16 +98,16 @@ def table() -> str:
 
 
 def sides(recipe: Recipe) -> list[int]:
-    """The sides for which numbers of one set of weights were published, largest first.
+    """The image sides with published metrics for the same weights, largest first.
 
-    Empty if there is only one.
+    The list is empty if there is only one side.
     """
     more = [int(key.rpartition("_")[2]) for key in recipe.reference if key[-1].isdigit()]
     return [recipe.data.short_side, *more] if more else []
 
 
 def command(recipe: Recipe) -> str:
-    """The command that reproduces the published numbers on the converted validation set."""
+    """The command that evaluates a row on the converted validation set."""
     more = " --metric voc" if family_of(recipe.model).metric == "voc" else ""
     if sides(recipe):
         more += f" --sides {','.join(map(str, sides(recipe)))}"
@@ -113,33 +115,33 @@ def command(recipe: Recipe) -> str:
 
 
 def printed(recipe: Recipe) -> list[str]:
-    """The names under which `command` prints the published numbers."""
+    """The names under which `command` prints the metrics that were published."""
     if family_of(recipe.model).metric == "voc":
         return ["mAP_11point"]
     return ["AP", "mask_AP"] if "mask_ap" in recipe.reference else ["AP"]
 
 
 def text(recipe: Recipe) -> str:
-    """One row for a terminal."""
+    """The card of a row as text for a terminal."""
     lines = card(recipe).splitlines()[4:]
     cells = [line.strip("| ").replace("`", "").partition(" | ") for line in lines]
     return "\n".join([recipe.name, *(f"  {key:<12} {value}" for key, _, value in cells)])
 
 
 def canvas(recipe: Recipe) -> tuple[int, int]:
-    """(height, width) for which a card counts: of a landscape image at its largest."""
+    """(height, width) for the GFLOPs of a card: the largest canvas, in landscape format."""
     height, width = max(recipe.data.canvas_sizes(), key=lambda c: (c[0] * c[1], c[1]))
     return min(height, width), max(height, width)
 
 
 def measure(detector, size) -> tuple[int, int, float]:
-    """Counts what a card says of a detector; nothing is run, but its graph is built.
+    """Computes the sizes on a card from the graph of a network. The network is not run.
 
     Args:
         detector: `kdet.Detector`.
         size: (height, width) of the canvas.
     Returns:
-        (tensors, numbers in them, GFLOPs of the network for one image).
+        (number of tensors, number of parameters, GFLOPs of the network for one image).
     """
     import tensorflow as tf
 
@@ -150,7 +152,7 @@ def measure(detector, size) -> tuple[int, int, float]:
     inputs = {name: tf.TensorSpec(shape, tf.float32) for name, shape in shapes.items()}
     function = tf.function(lambda batch: network(network_inputs(network, batch), training=False))
     eagerly = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)  # functions within show their operations, too
+    tf.config.run_functions_eagerly(True)  # the graph then has the operations of inner functions
     try:
         operations = function.get_concrete_function(inputs).graph.get_operations()
     finally:
@@ -161,7 +163,7 @@ def measure(detector, size) -> tuple[int, int, float]:
 
 
 def _products(operation):
-    """Multiplications of a convolution or matrix product; 0 for anything else."""
+    """The number of multiplications of a convolution or matrix product, 0 for other operations."""
     kind = operation.type
     if kind in ("Conv2D", "DepthwiseConv2dNative"):
         kernel, out = operation.inputs[1].shape, operation.outputs[0].shape

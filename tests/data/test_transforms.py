@@ -55,9 +55,7 @@ def test_resize_keeps_the_last_row_where_the_size_rounds_up_from_a_half():
     """2.5 * 7 = 17.5 rounds to 18: the last pixel reads at the very edge."""
     image = tf.ones((7, 3, 1))
     size = (tf.constant(18), tf.constant(8))  # 2.5 * 3 = 7.5 -> 8
-    out = resize_by_scale(
-        image, tf.constant(2.5, tf.float64), size, tf.constant([18, 8])
-    )
+    out = resize_by_scale(image, tf.constant(2.5, tf.float64), size, tf.constant([18, 8]))
     np.testing.assert_allclose(out, np.ones((18, 8, 1)))
 
 

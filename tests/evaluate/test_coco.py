@@ -139,8 +139,8 @@ def changed(row, **values):
 @pytest.mark.parametrize(
     "change, said",
     [
-        ({"image_id": 99}, r"results name unknown images, ids: 99$"),
-        ({"category_id": 4}, r"results name unknown categories, ids: 4$"),
+        ({"image_id": 99}, r"results have unknown images, ids: 99$"),
+        ({"category_id": 4}, r"results have unknown categories, ids: 4$"),
         ({"score": float("nan")}, r"non-finite score in result rows: 0$"),
         ({"bbox": [0, 0, float("inf"), 1]}, r"non-finite bbox in result rows: 0$"),
         ({"bbox": [0, 0, 1]}, r"needs a bbox"),
@@ -157,7 +157,7 @@ def test_missing_duplicate_and_unknown_images_are_named(drawn):
     for evaluated, said in (
         (every[1:], f"not evaluated, ids: {every[0]}"),
         ([*every, every[2]], f"more than once, ids: {every[2]}"),
-        ([*every, 12345], "not in the truth, ids: 12345"),
+        ([*every, 12345], "not in the ground truth, ids: 12345"),
     ):
         with pytest.raises(EvaluationError, match=said):
             evaluate_coco(truth, drawn["results"], evaluated)

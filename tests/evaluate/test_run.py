@@ -153,7 +153,7 @@ def test_masks_on_data_without_masks(annotated):
     truth = {**annotated, "annotations": [dict(a) for a in annotated["annotations"]]}
     assert has_masks(truth)
     del truth["annotations"][2]["segmentation"]
-    with pytest.raises(EvaluationError, match="beside others with masks, annotation ids: 502$"):
+    with pytest.raises(EvaluationError, match="masks and others have none, annotation ids: 502$"):
         has_masks(truth)
     for annotation in truth["annotations"]:
         annotation.pop("segmentation", None)
@@ -169,7 +169,7 @@ def test_a_blind_detector_scores_zero(folder, metric, name):
     "names, said",
     [
         (("circle", "square"), "detector has 2 classes, the data set 3"),
-        (("circle", "star", "square"), "label 1 is 'star' to the detector, 'square' in the data"),
+        (("circle", "star", "square"), "label 1 is 'star' in the detector, 'square' in the data"),
         (("circle", "square", "star"), None),
         (("0", "1", "2"), None),
     ],

@@ -86,7 +86,7 @@ def test_another_run_is_refused_and_the_difference_named(stored):
     refused(
         lambda: checkpoint.restore(path, made, wanted),
         "last.npz",
-        "recipe.schedule.batch is 16 there and 4 here",
+        "recipe.schedule.batch was 16 and is 4 now",
     )
     wanted = checkpoint.describe_run(recipe, LabelMap(("cat",), (3,)), 0, "fp32")
     refused(lambda: checkpoint.restore(path, made, wanted), "labels")
@@ -103,7 +103,7 @@ def test_files_that_do_not_fit(stored):
         ({"weights/extra/kernel": kernel}, "left over: extra/kernel"),
         ({"weights/class/kernel": kernel}, "class/kernel (1, 1, 8, 3) instead of (1, 1, 8, 2)"),
         ({"meta": {"version": 9}}, "expected version 1, got 9"),
-        ({"meta": {"seed": 4}}, "seed is 4 there and 0 here"),
+        ({"meta": {"seed": 4}}, "seed was 4 and is 0 now"),
         ({"meta": {"step": None}}, "step"),
         ({"meta": {"loss_scale": [1]}}, "loss_scale"),
     ]

@@ -113,7 +113,7 @@ def test_what_is_no_checkpoint_is_not_kept(server, home):
     def check(path):
         raise CheckpointError(f"{path.name}: a login page")
 
-    refused(server, "refused what came: a.tar.part: a login page", check=check)
+    refused(server, "the downloaded file was refused: a.tar.part: a login page", check=check)
     assert names(home) == {"a.tar.lock"}
     assert get(server, check=lambda path: None).exists()
 

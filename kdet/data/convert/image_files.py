@@ -23,7 +23,8 @@ ORIENTATION = 0x0112  # EXIF tag
 COMPLETED = "JPEG images without their end marker, which was added"
 ANIMATED = "animated images, of which the first frame is used"
 NO_EXIF = "images with a damaged EXIF block"
-_END = b"\xff\xd9"  # JPEG's end marker
+_EOI, _SOS, _FRAMES = 0xD9, 0xDA, (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)  # JPEG markers
+_END = bytes((0xFF, _EOI))
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # what ends a scan of a JPEG
 _FILLERS = (b"", b"\x00" * 64, b"\xaa\x55" * 32, b"\xfe" * 64)
 _PADDING = b"\x00" * 16
@@ -134,25 +135,41 @@ def _check_png(data, path):
         raise DataError(f"{path}: damaged image: PNG without an end")
 
 
-def _has_end(data):
-    """Whether the first picture of a JPEG file has its end marker."""
-    if data.endswith(_END):
-        return True
+def _segments(data):
+    """Yields (marker, content) of the first picture of a JPEG file, its end marker included."""
     at = 2
-    while 0 <= at < len(data) - 1:
+    while at < len(data) - 1 and data[at] == 0xFF:
         marker = data[at + 1]
-        if data[at] != 0xFF:
-            return True  # no marker where one belongs: for the decoders to judge
-        if marker == 0xD9:
-            return True
-        if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD7:
+        if marker in (0x01, 0xFF, *range(0xD0, 0xD8)):  # without content
             at += 1 if marker == 0xFF else 2
             continue
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == 0xDA:
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        yield marker, data[at + 4 : at + 2 + length]
+        if marker == _EOI:
+            return
+        at += 2 + length
+        if marker == _SOS:
             found = _MARKER.search(data, at)
-            at = found.start() if found else -1
-    return False
+            at = found.start() if found else len(data)
+
+
+def _has_end(data):
+    """Whether the first picture of a JPEG file has its end marker."""
+    return data.endswith(_END) or any(marker == _EOI for marker, _ in _segments(data))
+
+
+def _all_scans(data):
+    """Whether the scans of a JPEG hold every bit of every coefficient (ISO 10918-1, annex G)."""
+    components, left = (), {}
+    for marker, content in _segments(data):
+        if marker in _FRAMES:
+            components = content[6::3]
+        elif marker == _SOS and len(content) > 3:
+            first, last, bits = content[-3:]
+            for component in content[1 : 1 + 2 * content[0] : 2]:
+                left |= {(component, k): bits & 15 for k in range(first, min(last, 63) + 1)}
+    wanted = [(component, k) for component in components for k in range(64)]
+    return all(left.get(place) == 0 for place in wanted)
 
 
 def _completed(data, path):
@@ -167,6 +184,6 @@ def _completed(data, path):
     start = data.rstrip(b"\0") if data.endswith(_PADDING) else data
     start = start.removesuffix(_END[:1])
     found = {_loaded(start + filler + _END, path).tobytes() for filler in _FILLERS}
-    if len(found) > 1:
+    if len(found) > 1 or not _all_scans(start):
         raise DataError(f"{path}: damaged image: the file ends in the middle of the picture")
     return start + _END

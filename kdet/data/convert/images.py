@@ -142,7 +142,7 @@ def _is_plain(image, data):
 
 def _changed(image, bits):
     if bits > 8:
-        return f"images of 16-bit values that use {bits} bits, stored as 8-bit: the highest 8 of these"
+        return f"16-bit images that use {bits} bits, of which the highest 8 are stored (8-bit)"
     return f"{image.format} images of mode {image.mode} stored as 8-bit RGB or grey"
 
 

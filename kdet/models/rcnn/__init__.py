@@ -1,4 +1,4 @@
-"""Faster, Mask and Cascade R-CNN (Ren et al. 2015 and after), on a pyramid or on one map."""
+"""Faster, Mask and Cascade R-CNN (Ren et al. 2015 and later), on a pyramid or on one map."""
 
 import re
 from dataclasses import replace
@@ -11,9 +11,9 @@ from kdet.models.rcnn import detections, losses, network
 
 def synthetic(recipe):
     """The recipe for the synthetic data set, whose images hold at most five objects."""
-    # The heads see the ground truth's own boxes from the first step on: half the steps suffice.
+    # the heads train on the ground-truth boxes from the first step on, so half the steps suffice
     small = synthetic_recipe(recipe, images=1280, milestones=(1040, 1200))
-    c4 = recipe.model.neck == "c4"  # its heads are slow
+    c4 = recipe.model.neck == "c4"  # C4 heads are slow
     proposals = 30 if c4 else 50
     model = replace(
         small.model,

@@ -1,4 +1,4 @@
-"""Outputs of R-CNNs -> detections."""
+"""Decodes the outputs of R-CNNs to detections."""
 
 import keras
 from keras import ops
@@ -12,13 +12,13 @@ from kdet.ops import gather, nms
 class BoxDetections(Decoder):
     """Decodes boxes, drops low scores and applies NMS (`bbox_head.py`, `multiclass_nms_op.cc`).
 
-    Scores are the mean of the votes' probabilities; boxes are those of the last stage.
+    A score is the mean probability over the outputs "votes". Boxes come from the last stage.
 
     Args:
-        variances: of the last stage's deltas.
+        variances: divisors of the last stage's deltas.
         score_threshold: scores must be above it.
-        pre_nms_top_n: (region, class) pairs that enter NMS; exact when as many as can pass the
-            threshold, or when the best of them already give `max_detections` boxes.
+        pre_nms_top_n: number of (RoI, class) pairs that enter NMS. The result is exact if no other
+            pair passes the threshold, or if these pairs give `max_detections` boxes.
         nms_iou: boxes of one class with a larger IoU are dropped.
         max_detections: N.
     Call it with outputs of the network; see `Decoder`.
@@ -47,16 +47,17 @@ class BoxDetections(Decoder):
     def call(self, outputs, image, resized_size, original_size):
         last = outputs["stages"][max(outputs["stages"])]
         votes = [ops.softmax(ops.cast(vote, "float32")) for vote in outputs["votes"].values()]
-        scores = (sum(votes) / len(votes))[..., 1:]
+        scores = (sum(votes) / len(votes))[..., 1:]  # class 0 is background
         regions, classes = scores.shape[1:]
         scores = ops.where(outputs["valid"][..., None], scores, float("-inf"))
         scores, pair = gather.top_k(
             ops.reshape(scores, (-1, regions * classes)), self.pre_nms_top_n
         )
         region, label = pair // classes, pair % classes
-        kinds = last["deltas"].shape[2]
+        kinds = last["deltas"].shape[2]  # 2 in a cascade: background and foreground
         own = region * kinds + (1 if kinds == 2 else label + 1)
         deltas = gather.batch_gather(ops.reshape(last["deltas"], (-1, regions * kinds, 4)), own)
+        # the reference decodes in original pixels
         boxes = box_ops.rescale(
             gather.batch_gather(last["rois"], region), original_size / resized_size
         )
@@ -71,9 +72,9 @@ class BoxDetections(Decoder):
 
 @keras.saving.register_keras_serializable("kdet", name="MaskRegions")
 class RescaleBoxes(ConfiguredLayer):
-    """(boxes (B, N, 4) original pixels, resized_size, original_size) -> the same in resized pixels.
+    """(boxes (B, N, 4) original pixels, resized_size, original_size) -> boxes in resized pixels.
 
-    These are the regions that the mask head looks at.
+    These boxes are the RoIs of the mask head.
     """
 
     FLOAT32 = True
@@ -87,16 +88,16 @@ class RescaleBoxes(ConfiguredLayer):
 
 @keras.saving.register_keras_serializable("kdet")
 class MaskDetections(ConfiguredLayer):
-    """Adds "masks" (B, N, M, M) float32, probabilities of each detection's own class.
+    """Adds "masks" (B, N, M, M) float32, the probabilities for the class of each detection.
 
-    Call it like `BoxDetections`; outputs holds "detections" and "masks" (B, N, M, M, K + 1) logits.
+    Call it like `BoxDetections`, with outputs "detections" and "masks" (B, N, M, M, K + 1) logits.
     """
 
     FLOAT32 = True
 
     def call(self, outputs, image, resized_size, original_size):
         found, logits = outputs["detections"], ops.cast(outputs["masks"], "float32")
-        own = found["labels"][:, :, None, None, None] + 1
+        own = found["labels"][:, :, None, None, None] + 1  # class 0 is background
         masks = ops.sigmoid(ops.take_along_axis(logits, own, axis=-1)[..., 0])
         return {**found, "masks": ops.where(found["valid"][..., None, None], masks, 0.0)}
 

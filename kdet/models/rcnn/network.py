@@ -1,4 +1,4 @@
-"""Faster, Mask and Cascade R-CNN, on a pyramid or on one map (Ren et al. 2015 and after)."""
+"""Networks of Faster, Mask and Cascade R-CNN, on a pyramid or on one map (Ren et al. 2015)."""
 
 import keras
 from keras import ops
@@ -16,7 +16,7 @@ from kdet.ops.matching import IGNORED
 
 
 def network(config):
-    """The network for inference; it owns every weight.
+    """The network for inference, which owns all weights.
 
     Args:
         config: `kdet.config.RCNN`.
@@ -24,10 +24,10 @@ def network(config):
         keras.Model: {"image": (B, H, W, 3) normalised RGB, sides multiples of 32 with a pyramid,
         "resized_size", "original_size": (B, 2)} -> {
             "rpn": {"logits": {"P2": (B, A2), ...}, "deltas", "anchors"},
-            "valid": (B, R) which of the R regions are used,
+            "valid": (B, R) which of the R RoIs are used,
             "stages": {"1": {"rois": (B, R, 4) resized pixels, "logits": (B, R, K + 1),
                 "deltas": (B, R, K + 1 or 2, 4)}[, "2", "3"]},
-            "votes": {"1": (B, R, K + 1), ...} logits that make the score,
+            "votes": {"1": (B, R, K + 1), ...} logits whose mean probability is the score,
             [with masks: "detections": of `BoxDetections`, "masks": (B, N, M, M, K + 1)]}.
         Class 0 of logits and deltas is background.
     """
@@ -40,17 +40,17 @@ def network(config):
     layers = _layers(config)
     outputs = {"rpn": _rpn(config, layers, features)}
     limit = inputs["resized_size"]
-    if config.clip_proposals == "canvas":
+    if config.clip_proposals == "canvas":  # as the reference does with an FPN
         limit = CanvasSize(name="canvas_size")(inputs["image"])
     proposals = _proposals(config, outputs["rpn"], limit, "test")
     rois, outputs["valid"], outputs["stages"] = proposals["boxes"], proposals["valid"], {}
     for number, stage in _stages(config):
         regions = _regions(layers, features, rois)
         outputs["stages"][number] = {"rois": rois, **_box_head(layers, number, regions)}
-        following = outputs["stages"][number]["deltas"]
+        deltas = outputs["stages"][number]["deltas"]
         if number != str(len(config.stages)):
-            rois = ApplyDeltas(stage.variances, name=f"refine_{number}")(rois, following)
-    # in the reference, every head of a cascade scores the regions of the last one
+            rois = ApplyDeltas(stage.variances, name=f"refine_{number}")(rois, deltas)
+    # in the reference, all heads of a cascade score the RoIs of the last stage
     outputs["votes"] = {
         number: outputs["stages"][number]["logits"]
         if number == str(len(config.stages))
@@ -66,11 +66,11 @@ def network(config):
 
 
 def training_model(config, network):
-    """The network as it is trained: heads see regions sampled with the ground truth at hand.
+    """The network for training, whose heads get RoIs that are sampled with the ground truth.
 
     Args:
         config: `kdet.config.RCNN`.
-        network: of the function of that name; the layers are shared.
+        network: result of the function `network`; the layers are shared.
     Returns:
         keras.Model: {"image", "resized_size", "original_size", "boxes": (B, M, 4) resized pixels,
         "labels": (B, M), "valid": (B, M)[, "sample_seed": (B,) int32 with random sampling]
@@ -78,7 +78,7 @@ def training_model(config, network):
             "rpn": as in `network`,
             "stages": {"1": {"rois": (B, S, 4), "labels": (B, S), "target": (B, S, 4), "logits",
                 "deltas"}, ...}, see `RoISampler`,
-            [with masks: "masks": (B, F, M, M, K + 1) for the first F regions of stage "1", and
+            [with masks: "masks": (B, F, M, M, K + 1) for the first F RoIs of stage "1", and
             "mask_targets": (B, F, M, M)]}.
     """
     inputs = _training_inputs(config, network)
@@ -87,6 +87,7 @@ def training_model(config, network):
     levels = levels if isinstance(levels, list) else [levels]
     features = dict(zip(RPN_LEVELS[config.neck], levels))
     outputs = {"rpn": _rpn(config, layers, features), "stages": {}}
+    # in training the reference clips to the image without its padding
     proposals = _proposals(config, outputs["rpn"], inputs["resized_size"], "train")
     rois, used = proposals["boxes"], proposals["valid"]
     truth = [inputs[n] for n in ("boxes", "labels", "valid", "resized_size", "original_size")]
@@ -128,9 +129,9 @@ def _training_inputs(config, network):
 
 
 def _training_masks(config, layers, features, inputs, rois, regions):
-    # foreground comes first in a sample
+    # the foreground RoIs of a sample come first
     rois, regions = rois[:, : config.mask_rois], regions[:, : config.mask_rois]
-    if config.neck == "fpn":
+    if config.neck == "fpn":  # C4 uses the features of the box head again
         regions = layers["mask_align"](features, rois)
     names = ("mask_edges", "mask_parts", "valid", "resized_size", "original_size")
     targets = MaskTargets(config.mask_size, name="mask_targets")
@@ -152,7 +153,7 @@ def _stages(config):
 
 
 def _layers(config):
-    """Layers that the network and the training model share, by name; not yet built."""
+    """The layers that the network and the training model share, by name and not yet built."""
     fpn = config.neck == "fpn"
     made = [
         RPNHead(3 if fpn else 15, name="rpn_head" if fpn else "rpn_head_c4"),
@@ -179,7 +180,7 @@ def _rpn(config, layers, features):
 
 
 def _proposals(config, rpn, limit, mode):
-    """Proposals of `rpn`, clipped to `limit`, as many as the config says for "train" or "test"."""
+    """Proposals of `rpn`, clipped to `limit`; their number depends on `mode`, "train" or "test"."""
     pre_nms_top_n = getattr(config, f"rpn_pre_nms_top_n_{mode}")
     post_nms_top_n = getattr(config, f"rpn_post_nms_top_n_{mode}")
     layer = Proposals(pre_nms_top_n, post_nms_top_n, config.rpn_nms_iou, name="proposals")
@@ -192,6 +193,6 @@ def _regions(layers, features, rois, align="roi_align"):
 
 
 def _box_head(layers, number, regions):
-    if "region_trunk" in layers:
+    if "region_trunk" in layers:  # the C4 head ends in a global average pooling
         regions = ops.mean(regions, axis=(2, 3))
     return layers[f"box_head_{number}"](regions)

@@ -1,4 +1,4 @@
-"""The heads of R-CNNs: box heads, the mask head, and a wrapper for image networks."""
+"""Box heads and the mask head of R-CNNs, and a wrapper that applies an image network to RoIs."""
 
 import math
 
@@ -10,13 +10,13 @@ from kdet.layers.base import ConfiguredLayer
 
 @keras.saving.register_keras_serializable("kdet")
 class BoxHead(ConfiguredLayer):
-    """Regions (B, N, ...) -> {"logits": (B, N, K + 1), "deltas": (B, N, boxes, 4)}.
+    """RoI features (B, N, ...) -> {"logits": (B, N, K + 1), "deltas": (B, N, boxes, 4)}.
 
-    Class 0 is background, here and in `deltas`.
+    Class 0 is background in both.
 
     Args:
         num_classes: K.
-        boxes: predicted per region: K + 1, or 2 (background, foreground) where all classes share.
+        boxes: number of boxes per RoI, K + 1, or 2 (background, foreground) for all classes.
         hidden: width of the two fully connected layers before the outputs; 0 for none.
     """
 
@@ -29,7 +29,7 @@ class BoxHead(ConfiguredLayer):
     def build(self, shape):
         width, self.dense = math.prod(shape[2:]), []
         for name in ("fc6", "fc7") if self.hidden else ():
-            limit = (3.0 / width) ** 0.5
+            limit = (3.0 / width) ** 0.5  # as in the reference
             start = keras.initializers.RandomUniform(-limit, limit)
             self.dense.append(self._dense(self.hidden, name, start, width, "relu"))
             width = self.hidden
@@ -61,14 +61,14 @@ class BoxHead(ConfiguredLayer):
 
 @keras.saving.register_keras_serializable("kdet")
 class MaskHead(ConfiguredLayer):
-    """Regions (B, N, s, s, C) -> mask logits (B, N, 2s, 2s, K + 1); class 0 is background.
+    """RoI features (B, N, s, s, C) -> mask logits (B, N, 2s, 2s, K + 1); class 0 is background.
 
-    3x3 convolutions, a 2x2 transposed convolution, one 1x1 output (He et al. 2017, figure 4).
+    It has 3x3 convolutions, a transposed 2x2 and an output 1x1 one (He et al. 2017, figure 4).
 
     Args:
         num_classes: K.
-        depth: 3x3 convolutions.
-        width: channels.
+        depth: number of 3x3 convolutions.
+        width: channels of all layers but the output.
     """
 
     SETTINGS = ("num_classes", "depth", "width")
@@ -95,7 +95,7 @@ class MaskHead(ConfiguredLayer):
             name="upsample", **settings,
         )  # fmt: skip
         self.upsample.build((None, *shape[2:4], channels))
-        # the reference takes the number of classes for the fan-in here
+        # the reference uses the number of classes as the fan-in here
         settings["activation"] = None
         self.output_conv = keras.layers.Conv2D(
             self.num_classes + 1, 1, kernel_initializer=_normal(2.0 / (self.num_classes + 1)),
@@ -120,7 +120,7 @@ def _normal(variance):
 
 @keras.saving.register_keras_serializable("kdet", name="EachRegion")
 class PerRoI(keras.layers.Layer):
-    """Applies an image network to regions: (B, N, h, w, C) -> (B, N, ...).
+    """Applies an image network to RoI features, (B, N, h, w, C) -> (B, N, ...).
 
     Args:
         network: keras.Model on (n, h, w, C).
@@ -147,5 +147,5 @@ class PerRoI(keras.layers.Layer):
         return cls(network, **config)
 
 
-# Keras stores the weights of a layer under the name of its class, and older files have this one.
+# Keras stores weights under the name of the layer's class, and older files contain this name
 PerRoI.__name__ = "EachRegion"

@@ -1,4 +1,4 @@
-"""Which regions the heads learn from, and what they should say about them."""
+"""Samples the RoIs that train the heads, and computes the targets of the heads."""
 
 import keras
 from keras import ops
@@ -11,23 +11,22 @@ from kdet.ops.matching import BACKGROUND, IGNORED, TIE
 
 @keras.saving.register_keras_serializable("kdet", name="SampleRegions")
 class RoISampler(ConfiguredLayer):
-    """Proposals and truth -> the sample that a box head is trained on.
+    """Samples the RoIs that train a box head (`generate_proposal_labels_op.cc`).
 
-    (`generate_proposal_labels_op.cc`.) Truth boxes join the proposals. Foreground is what overlaps
-    a truth box by `iou` or more. Matching happens in original pixels, as in the reference.
+    Ground-truth boxes are added to the proposals. An RoI is foreground if its IoU with a
+    ground-truth box is at least `iou`.
 
     Args:
-        count: S, regions per image.
-        foreground: at most this share of them foreground.
-        iou: the threshold.
-        variances: of the deltas.
-        later: False: S are sampled of many, foreground first. True, for the second and third head
-            of a cascade: all S regions that come in are kept; the first G of them, G the number of
-            truth boxes, give way to those.
-    Call with rois (B, R, 4) resized pixels, valid (B, R), boxes (B, M, 4) resized pixels, labels
-    and present (B, M), resized_size and original_size (B, 2), and seeds (B,) int, or None to take
-    the first candidates. Returns {"rois": (B, S, 4), "labels": (B, S) int32, -1 background, -2
-    unused, "target": (B, S, 4) deltas}; no gradient passes.
+        count: S, RoIs per image.
+        foreground: largest share of foreground RoIs.
+        iou: threshold for foreground.
+        variances: divisors of the deltas.
+        later: False samples S RoIs, foreground first. True is for the second and third head of a
+            cascade. It keeps all S input RoIs, but the G ground-truth boxes replace the first G.
+    Call it with rois (B, R, 4) resized pixels, valid (B, R), boxes (B, M, 4) resized pixels, labels
+    and present (B, M), resized_size and original_size (B, 2), and seeds (B,) int, or None to choose
+    the first candidates. It returns {"rois": (B, S, 4), "labels": (B, S) int32 with -1 background
+    and -2 unused, "target": (B, S, 4) deltas}; no gradient passes.
     """
 
     FLOAT32 = True
@@ -40,17 +39,19 @@ class RoISampler(ConfiguredLayer):
 
     def call(self, rois, valid, boxes, labels, present, resized_size, original_size, seeds=None):
         rois = ops.stop_gradient(rois)
-        back = original_size / resized_size
+        back = original_size / resized_size  # the reference matches in original pixels
         truth = box_ops.rescale(boxes, back)
         if self.later:
             rois, valid = self._with_truth_in_front(rois, valid, boxes, present)
         else:
+            # ground truth first, as in the reference; without seeds the first ones are chosen
             rois = ops.concatenate([boxes, rois], axis=1)
             valid = ops.concatenate([present, valid], axis=1)
         regions = box_ops.rescale(rois, back)
-        valid = ops.logical_and(valid, box_ops.area(regions) > 0)
+        valid = ops.logical_and(valid, box_ops.area(regions) > 0)  # decoded RoIs may be empty
         overlap = ops.where(present[:, None, :], box_ops.iou(regions, truth), -1.0)
         best = ops.max(overlap, axis=2)
+        # the first box within TIE of the best one, as in the reference
         match = ops.cast(overlap >= best[..., None] - TIE, "int32")
         match = ops.cast(ops.argmax(match, axis=2), "int32")
         foreground = ops.logical_and(valid, best >= self.iou)
@@ -60,6 +61,7 @@ class RoISampler(ConfiguredLayer):
             rois, regions = gather.batch_gather(rois, index), gather.batch_gather(regions, index)
             match = gather.batch_gather(match, index)
         target = gather.batch_gather(truth, match)
+        # the logarithm of padding boxes would not be finite
         target = ops.where(foreground[..., None], target, box_ops.ONE_PIXEL)
         regions = ops.where(foreground[..., None], regions, box_ops.ONE_PIXEL)
         labels = gather.batch_gather(ops.cast(labels, "int32"), match)
@@ -68,20 +70,21 @@ class RoISampler(ConfiguredLayer):
         return {"rois": rois, "labels": labels, "target": deltas}
 
     def _sample(self, foreground, background, seeds):
-        """(index, is foreground, is used), each (B, S); foreground first, then background."""
+        """Index, whether it is foreground and whether it is used, (B, S) each; foreground first."""
         keys = (None, None)
         if seeds is not None:
             total = foreground.shape[1]
             keys = [
                 gather.stateless_uniform(seeds, total, salt) for salt in ("regions", "background")
             ]
-        most = int(self.count * self.foreground)
-        fg, fg_used = gather.subsample(foreground, most, keys[0])
-        some = ops.sum(ops.cast(fg_used, "int32"), axis=1)
-        bg, bg_used = gather.subsample(background, self.count, keys[1], self.count - some)
+        max_fg = int(self.count * self.foreground)
+        fg, fg_used = gather.subsample(foreground, max_fg, keys[0])
+        num_fg = ops.sum(ops.cast(fg_used, "int32"), axis=1)
+        bg, bg_used = gather.subsample(background, self.count, keys[1], self.count - num_fg)
+        # background follows the used foreground without a gap
         place = ops.arange(self.count, dtype="int32")[None]
-        is_fg = place < some[:, None]
-        place = ops.where(is_fg, place, place - some[:, None] + fg.shape[1])
+        is_fg = place < num_fg[:, None]
+        place = ops.where(is_fg, place, place - num_fg[:, None] + fg.shape[1])
         place = ops.minimum(place, fg.shape[1] + bg.shape[1] - 1)
         index = gather.batch_gather(ops.concatenate([fg, bg], axis=1), place)
         used = gather.batch_gather(ops.concatenate([fg_used, bg_used], axis=1), place)
@@ -109,12 +112,12 @@ class RoISampler(ConfiguredLayer):
 
 @keras.saving.register_keras_serializable("kdet", name="Refine")
 class ApplyDeltas(ConfiguredLayer):
-    """(rois (B, N, 4), deltas (B, N, 2, 4)) -> the regions of a cascade's next head.
+    """(rois (B, N, 4), deltas (B, N, 2, 4)) -> the RoIs of a cascade's next head.
 
-    Moves regions by the foreground deltas; not clipped, no gradient passes.
+    The RoIs are moved by the foreground deltas and are not clipped. No gradient passes.
 
     Args:
-        variances: of the deltas.
+        variances: divisors of the deltas.
     """
 
     FLOAT32 = True
@@ -133,16 +136,16 @@ class ApplyDeltas(ConfiguredLayer):
 
 @keras.saving.register_keras_serializable("kdet")
 class MaskTargets(ConfiguredLayer):
-    """What the mask head should draw (`generate_mask_labels_op.cc`).
+    """Targets of the mask head (`generate_mask_labels_op.cc`).
 
-    A region shows the object whose polygons' box overlaps it most, which need not be the one that
-    its class and box come from.
+    The target of an RoI is the object whose polygons have the bounding box with the highest IoU.
+    This may be another object than the one of its class and box targets.
 
     Args:
         size: side of the masks.
-    Call with rois (B, N, 4) resized pixels, edges (B, M, E, 4) and parts (B, M, E) in original
-    pixels, see `ops.masks`, present (B, M), resized_size and original_size (B, 2). Returns
-    (B, N, size, size) float32, 0 or 1; of use for foreground regions only.
+    Call it with rois (B, N, 4) resized pixels, edges (B, M, E, 4) and parts (B, M, E) in original
+    pixels, see `ops.polygons`, present (B, M), resized_size and original_size (B, 2). It returns
+    (B, N, size, size) float32, 0 or 1, which has a meaning for foreground RoIs only.
     """
 
     FLOAT32 = True

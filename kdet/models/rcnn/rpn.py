@@ -1,4 +1,4 @@
-"""Region proposal network (Ren et al. 2015): one small head, anchors, proposals."""
+"""Region proposal network (Ren et al. 2015), with its head, its anchors and its proposals."""
 
 import keras
 from keras import ops
@@ -13,7 +13,8 @@ from kdet.ops import gather, nms
 class RPNHead(ConfiguredLayer):
     """{"P2": (B, h, w, C), ...} -> {"logits": {"P2": (B, hwA), ...}, "deltas": (B, hwA, 4)}.
 
-    One 3x3 convolution with as many channels as its input, two 1x1 outputs; shared over levels.
+    It has a 3x3 convolution with as many channels as its input and two 1x1 outputs. All levels
+    share the weights.
 
     Args:
         anchors_per_cell: A.
@@ -94,17 +95,17 @@ class RPNAnchors(ConfiguredLayer):
 class Proposals(ConfiguredLayer):
     """Regions that may hold an object (`generate_proposals_op.cc`, `collect_fpn_proposals_op.h`).
 
-    Per level: the best anchors, decoded, clipped, then NMS. Over the levels: the best of what is
-    left, ranked within each image (the reference ranks over all images of a
-    device together; with one image that is the same).
+    On each level, the best anchors are decoded and clipped and go through NMS. The proposals of an
+    image are the best boxes that remain on all levels. The reference ranks all images of a device
+    together, which is the same for one image.
 
     Args:
-        pre_nms_top_n: anchors per level that enter NMS.
+        pre_nms_top_n: number of anchors per level that enter NMS.
         post_nms_top_n: R, proposals kept per image.
         nms_iou: boxes of one level with a larger IoU are dropped.
-    Call with logits and deltas of `RPNHead`, anchors of `RPNAnchors` and size (B, 2) h, w that
-    boxes are clipped to. Returns {"boxes": (B, R, 4) float32 resized pixels, "valid": (B, R) bool,
-    "logits": (B, R)} by falling score; no gradient passes. Boxes in unused places are one pixel.
+    Call it with logits and deltas of `RPNHead`, anchors of `RPNAnchors` and the size (B, 2) h, w to
+    clip to. It returns {"boxes": (B, R, 4) float32 resized pixels, "valid": (B, R) bool, "logits":
+    (B, R)} by descending score; no gradient passes. Unused entries are boxes of one pixel.
     """
 
     FLOAT32 = True
@@ -128,10 +129,11 @@ class Proposals(ConfiguredLayer):
             )
             boxes = box_ops.clip(boxes, size)
             sides = boxes[..., 2:] - boxes[..., :2]
-            # at least one pixel; clipping has already brought the centre into the image
+            # the reference also wants the centre inside the image, which clipping already ensures
             valid = ops.logical_and(value > float("-inf"), ops.min(sides, axis=-1) >= 1.0)
             parts.append((boxes, value, valid, ops.full_like(index, number)))
         boxes, value, valid, number = (ops.concatenate(part, axis=1) for part in zip(*parts))
+        # the level takes the place of the class, so boxes of different levels are independent
         index, taken = nms.batched_nms(
             boxes, value, valid, self.nms_iou, self.post_nms_top_n, number, min_overlap=1.0
         )

@@ -1,4 +1,4 @@
-"""RetinaNet (Lin et al. 2017): an FPN, two towers shared over its levels, focal loss."""
+"""RetinaNet (Lin et al. 2017) has an FPN, two towers that all levels share, and focal loss."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""RetinaNet's outputs -> detections (`retinanet_detection_output_op.cc`)."""
+"""Decodes RetinaNet's outputs to detections (`retinanet_detection_output_op.cc`)."""
 
 import keras
 from keras import ops
@@ -13,11 +13,11 @@ class RetinaDetections(Decoder):
     """Decodes boxes, drops low scores and applies NMS.
 
     Args:
-        score_threshold: scores must be above it; the coarsest level keeps everything above 0.
-        pre_nms_top_n_per_level: (anchor, class) pairs that enter NMS.
+        score_threshold: scores must be above it. On the coarsest level, scores must be above 0.
+        pre_nms_top_n_per_level: number of (anchor, class) pairs per level that enter NMS.
         nms_iou: boxes of one class with a larger IoU are dropped.
         max_detections: N.
-        clip_to: "canvas": boxes may reach into the padding, as the reference's | "image".
+        clip_to: "canvas": boxes may extend into the padding, as in the reference | "image".
     Call it with outputs {"logits", "deltas", "anchors"} of the network; see `Decoder`.
     """
 
@@ -50,6 +50,7 @@ class RetinaDetections(Decoder):
         levels = sorted(outputs["logits"])
         parts = []
         for level in levels:
+            # the reference keeps every positive score of P7
             threshold = 0.0 if level == levels[-1] else self.score_threshold
             parts.append(
                 _best_pairs(
@@ -65,7 +66,7 @@ class RetinaDetections(Decoder):
         limit = original_size
         if self.clip_to == "canvas":
             canvas = ops.cast(ops.stack(ops.shape(image)[1:3]), "float32")
-            limit = ops.round(canvas[None] * scale)
+            limit = ops.round(canvas[None] * scale)  # the reference rounds the padded size
         boxes = box_ops.upright(box_ops.clip(box_ops.rescale(boxes, scale), limit))
         index, taken = nms.batched_nms(
             boxes, scores, valid, self.nms_iou, self.max_detections, labels, min_overlap=1.0
@@ -76,8 +77,8 @@ class RetinaDetections(Decoder):
 def _best_pairs(logits, deltas, anchors, count, threshold):
     """The `count` best (anchor, class) pairs of one level, decoded.
 
-    The anchors of the best pairs are among the best `count` anchors by their best class, so only
-    those are ranked by pair: sorting all pairs of a full level is what makes this step slow.
+    The anchors of the best pairs are among the `count` anchors with the highest best-class logits.
+    Only their pairs are sorted, because sorting all pairs of a large level is slow.
 
     Returns:
         boxes (B, n, 4) resized pixels, scores (B, n), labels (B, n) int32, valid (B, n) bool.

@@ -11,9 +11,8 @@ from kdet.ops.matching import BACKGROUND, IGNORED, best_match
 def targets(config, batch):
     """Labels and deltas of every anchor.
 
-    An anchor is foreground at IoU >= `foreground_iou` or when it is some box's best; below
-    `background_iou` it is background even then (the reference lets the second rule win). The
-    normaliser counts foreground before that, plus one per image.
+    An anchor is foreground if its IoU is at least `foreground_iou`, or if it is the best anchor of
+    some box. An anchor below `background_iou` is background, even if it is the best one.
 
     Args:
         config: `kdet.config.RetinaNet`.
@@ -21,23 +20,25 @@ def targets(config, batch):
             "valid" (B, M).
     Returns:
         {"labels": (B, A) int32 with -1 background and -2 ignored, "deltas": (B, A, 4) float32},
-        {"foreground": scalar float32}.
+        {"foreground": scalar float32}, the number of foreground anchors plus one per image.
     """
     anchors = anchor_ops.retina_pyramid(batch["image"].shape[1:3])
     overlap, index, closest = best_match(anchors, batch["boxes"], batch["valid"])
     foreground = ops.logical_or(overlap >= config.foreground_iou, closest)
     labels = ops.take_along_axis(ops.cast(batch["labels"], "int32"), index, axis=1)
     labels = ops.where(foreground, labels, IGNORED)
+    # the reference applies this rule last, so it overrides a best match
     labels = ops.where(overlap < config.background_iou, BACKGROUND, labels)
     boxes = ops.take_along_axis(batch["boxes"], index[..., None], axis=1)
-    # a box of no size stands in where there is none to regress to, to keep the logarithm finite
+    # an anchor without a box encodes itself, because a padding box has no finite logarithm
     boxes = ops.where((labels >= 0)[..., None], boxes, anchors[None])
+    # the reference counts foreground before the background rule
     count = ops.sum(ops.cast(foreground, "float32")) + ops.cast(ops.shape(labels)[0], "float32")
     return {"labels": labels, "deltas": box_ops.encode(boxes, anchors)}, {"foreground": count}
 
 
 def losses(config, outputs, targets, normalizers):
-    """{"class": focal loss, "box": smooth L1}, both over normalizers["foreground"].
+    """{"class": focal loss, "box": smooth L1}, both divided by normalizers["foreground"].
 
     Args:
         config: `kdet.config.RetinaNet`.
@@ -65,13 +66,13 @@ def focal_loss(logits, labels, alpha, gamma):
         logits: (..., K).
         labels: (...) int32; 0..K-1, -1 background (all classes negative), below -1 ignored.
         alpha: weight of positives; negatives weigh 1 - alpha.
-        gamma: exponent that fades out easy examples.
+        gamma: exponent that reduces the loss of easy examples.
     Returns:
         (...) float32.
     """
     logits = ops.cast(logits, "float32")
     negatives = ops.sum(_negative_loss(logits, alpha, gamma), axis=-1)
-    # one class per row differs from the all-negative case: correct that one, touch K values once
+    # at most one class per row is positive, so correcting that one saves a pass over K values
     own = ops.maximum(labels, 0)
     x = ops.take_along_axis(logits, own[..., None], axis=-1)[..., 0]
     positive = alpha * (1 - ops.sigmoid(x)) ** gamma * ops.softplus(-x)

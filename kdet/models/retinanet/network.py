@@ -10,12 +10,12 @@ from kdet.layers.base import ConfiguredLayer
 from kdet.layers.fpn import FPN
 from kdet.ops import anchors as anchor_ops
 
-# foreground probability that every anchor starts with (Lin et al. 2017, section 4.1)
+# initial foreground probability of every anchor (Lin et al. 2017, section 4.1)
 PRIOR = 0.01
 
 
 def network(config):
-    """Image -> outputs of the two towers, and the anchors that they refer to.
+    """Image -> outputs of the two towers, and their anchors.
 
     Args:
         config: `kdet.config.RetinaNet`.
@@ -54,7 +54,7 @@ class RetinaHead(ConfiguredLayer):
     def build(self, pyramid_shape):
         shape = (None, None, None, pyramid_shape["P3"][-1])
         prior = -math.log((1 - PRIOR) / PRIOR)
-        # two attributes, not a dict of lists: Keras tracks those for itself but not for export
+        # two attributes, because Keras does not track a dict of lists in an export
         self.class_tower = self._tower("class", self.num_classes, prior, shape)
         self.box_tower = self._tower("box", 4, 0.0, shape)
 

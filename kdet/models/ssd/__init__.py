@@ -1,4 +1,4 @@
-"""SSD (Liu et al. 2015) on MobileNet: prior boxes on six maps, hard negative mining."""
+"""SSD (Liu et al. 2015) on MobileNet, with prior boxes on six maps and hard negative mining."""
 
 import re
 from dataclasses import replace
@@ -8,20 +8,20 @@ from kdet.config.synthetic import synthetic_recipe
 from kdet.models.family import ClassAxis, Family
 from kdet.models.ssd import detections, losses, network
 
-# The reference's head has automatic names, conv2d_22 to conv2d_33: six maps, a convolution for
-# boxes and one for classes each.
+# The reference's head has the automatic names conv2d_22 to conv2d_33. Each of the six maps has one
+# convolution for boxes and one for classes.
 AUTOMATIC, HEAD_NUMBERS = re.compile(r"^conv2d_(\d+)\.([wb]_0)$"), range(22, 34)
 
 
 def synthetic(recipe):
-    """The recipe for the synthetic data set, on a canvas that the six maps need."""
+    """The recipe for the synthetic data set, with the canvas size that the six maps need."""
     small = synthetic_recipe(recipe, side=300, base_lr=0.0001)
-    # the row's parameter groups slow down a backbone that is trained already
+    # the row's parameter groups lower the learning rate of the backbone, which is pretrained there
     return replace(small, optimizer=replace(small.optimizer, param_groups=()))
 
 
 def usual_head_names(tensors: dict) -> dict:
-    """Renames a head whose twelve convolutions have other automatic numbers, in their order."""
+    """Renames the twelve convolutions of a head with other automatic numbers, in their order."""
     found = {name: match for name in tensors if (match := AUTOMATIC.match(name))}
     numbers = sorted({int(match[1]) for match in found.values()})
     if len(numbers) != len(HEAD_NUMBERS) or numbers == list(HEAD_NUMBERS):

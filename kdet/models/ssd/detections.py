@@ -1,4 +1,4 @@
-"""SSD's outputs -> detections (`multiclass_nms_op.cc`)."""
+"""Decodes SSD's outputs to detections (`multiclass_nms_op.cc`)."""
 
 import keras
 from keras import ops
@@ -11,11 +11,11 @@ from kdet.ops import nms, tf_kernels
 
 @keras.saving.register_keras_serializable("kdet")
 class SSDDetections(Decoder):
-    """Decodes boxes, drops low scores and applies NMS. Boxes are edges and may leave the image.
+    """Decodes boxes, drops low scores and applies NMS. Boxes have no "+1" and are not clipped.
 
     Args:
         score_threshold: scores must be above it.
-        pre_nms_top_n_per_class: boxes that enter the NMS of their class.
+        pre_nms_top_n_per_class: number of boxes per class that enter NMS.
         nms_iou: boxes of one class with a larger IoU are dropped.
         max_detections: N.
     Call it with outputs {"logits", "deltas", "priors"} of the network; see `Decoder`.
@@ -51,13 +51,14 @@ class SSDDetections(Decoder):
         )
         canvas = ops.cast(ops.stack(ops.shape(image)[1:3]), "float32")
         size = canvas[None] / resized_size * original_size
+        # from fractions of the canvas to original pixels
         unit = ops.concatenate([size[:, ::-1], size[:, ::-1]], axis=1)
         return {**found, "boxes": found["boxes"] * unit[:, None]}
 
 
 def _decode(deltas, logits, priors):
     boxes = box_ops.decode(deltas, priors[None], VARIANCES)
-    return boxes, ops.softmax(logits, axis=-1)[..., 1:]
+    return boxes, ops.softmax(logits, axis=-1)[..., 1:]  # class 0 is background
 
 
 def detections(config):

@@ -11,13 +11,13 @@ from kdet.ops.matching import BACKGROUND
 def targets(config, batch):
     """Labels and deltas of every prior.
 
-    Each truth box gets one prior of its own, the pairs taken by falling IoU; then every prior left
-    joins the box it overlaps most if that is at least `foreground_iou`.
+    Each ground-truth box gets one prior, in pairs of descending IoU. Every other prior gets the box
+    with the highest IoU if that is at least `foreground_iou`.
 
     Args:
         config: `kdet.config.SSD`.
-        batch: "image" (B, H, W, 3) for its size, "boxes" (B, M, 4) pixels of that image, edges,
-            "labels" (B, M), "valid" (B, M).
+        batch: "image" (B, H, W, 3) for its size, "boxes" (B, M, 4) in pixels of that image, with
+            x2 and y2 as edges, "labels" (B, M), "valid" (B, M).
     Returns:
         {"labels": (B, P) int32 with -1 background, "deltas": (B, P, 4) float32},
         {"foreground": scalar float32}.
@@ -31,7 +31,7 @@ def targets(config, batch):
     labels = ops.take_along_axis(ops.cast(batch["labels"], "int32"), index, axis=1)
     boxes = ops.take_along_axis(truth, index[..., None], axis=1)
     foreground = match >= 0
-    # a prior stands in where there is no box to regress to, to keep the logarithm finite
+    # a prior without a box encodes itself, because a padding box has no finite logarithm
     boxes = ops.where(foreground[..., None], boxes, priors[None])
     found = {
         "labels": ops.where(foreground, labels, BACKGROUND),
@@ -41,17 +41,18 @@ def targets(config, batch):
 
 
 def losses(config, outputs, targets, normalizers):
-    """{"class": cross entropy, "box": smooth L1}, both over normalizers["foreground"].
+    """{"class": cross entropy, "box": smooth L1}, both divided by normalizers["foreground"].
 
-    Of the background only the hardest priors count: `negatives_per_positive` of them per foreground
-    prior of the image.
+    Only the hardest background priors count. Their number is `negatives_per_positive` times the
+    number of foreground priors of the image.
 
     Args:
         config: `kdet.config.SSD`.
-        outputs: of the network.
-        targets, normalizers: of `targets`; normalizers summed over replicas.
+        outputs: outputs of the network.
+        targets, normalizers: results of `targets`, with normalizers summed over replicas.
     """
     logits, labels = ops.cast(outputs["logits"], "float32"), targets["labels"]
+    # background is -1 in labels and 0 in logits
     own = ops.take_along_axis(logits, labels[..., None] + 1, axis=2)[..., 0]
     entropy = ops.logsumexp(logits, axis=-1) - own
     foreground = labels >= 0
@@ -66,27 +67,27 @@ def losses(config, outputs, targets, normalizers):
 
 
 def _hardest(entropy, foreground, per_foreground):
-    """(B, P) bool: the background priors of largest loss, so many per foreground prior."""
+    """(B, P) bool, the background priors of largest loss, `per_foreground` per foreground prior."""
     hardness = ops.where(foreground, float("-inf"), ops.stop_gradient(entropy))
     order = ops.argsort(-hardness, axis=1)
-    rank = ops.argsort(order, axis=1)
+    rank = ops.argsort(order, axis=1)  # sorting the order gives the rank of each prior
     count = ops.sum(ops.cast(foreground, "float32"), axis=1, keepdims=True) * per_foreground
     return ops.logical_and(rank < ops.cast(count, rank.dtype), ops.logical_not(foreground))
 
 
 def bipartite_match(overlap, valid, join_iou):
-    """Gives every box a prior of its own, then joins more (`bipartite_match_op.cc`).
+    """Matches every box with one prior, then other priors with boxes (`bipartite_match_op.cc`).
 
-    Pairs are taken by falling IoU, each prior and each box once, until every box has a prior;
-    then every prior left joins its best box if their IoU is at least `join_iou`.
+    Pairs are chosen by descending IoU, with each prior and each box at most once, until every box
+    has a prior. Every other prior then gets its best box if their IoU is at least `join_iou`.
 
     Args:
         overlap: (B, A, M) float32 IoU.
         valid: (B, M) bool, which boxes exist.
         join_iou: see above.
     Returns:
-        (B, A) int32 index of the box, -1 for none. Equal IoUs: the first prior, then the first
-        box.
+        (B, A) int32 index of the box, -1 for none. Among equal IoUs the first prior wins, then the
+        first box.
     """
     priors, boxes = overlap.shape[1:]
     overlap = ops.where(valid[:, None, :], overlap, -1.0)
@@ -99,7 +100,7 @@ def bipartite_match(overlap, valid, join_iou):
         open_pairs = ops.logical_and((match < 0)[:, :, None], free[:, None, :])
         value = ops.reshape(ops.where(open_pairs, overlap, -1.0), (-1, priors * boxes))
         best = ops.cast(ops.argmax(value, axis=1), "int32")[:, None]
-        found = ops.take_along_axis(value, best, axis=1) >= 1e-6
+        found = ops.take_along_axis(value, best, axis=1) >= 1e-6  # the reference's lower limit
         prior = ops.logical_and(ops.arange(priors)[None] == best // boxes, found)
         box = ops.logical_and(ops.arange(boxes)[None] == best % boxes, found)
         match = ops.where(prior, best % boxes, match)

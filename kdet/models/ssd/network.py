@@ -1,4 +1,4 @@
-"""SSD's network: MobileNet, four extra blocks, and one convolution per map and output."""
+"""SSD's network of MobileNet, four extra blocks, and one convolution per map and output."""
 
 import keras
 from keras import layers
@@ -30,7 +30,7 @@ def network(config):
             filters = size * len(prior_shapes(config.prior_sizes, number))
             x = layers.Conv2D(
                 filters,
-                1,
+                1,  # the reference's kernel, not 3
                 kernel_initializer=he_normal(1, x.shape[-1]),
                 name=f"ssd_{part}_{number}",
             )(x)
@@ -41,14 +41,15 @@ def network(config):
 
 
 def feature_maps(image, config):
-    """The six maps that the heads read, finest first.
+    """The six feature maps for the heads, finest first.
 
     Args:
         image: (B, H, W, 3) Keras tensor.
         config: `kdet.config.MobileNet`.
     Returns:
         {"conv5_5": (B, H/16, W/16, 512), "conv6": (B, H/32, W/32, 1024), "conv7_1": (B, H/64, W/64,
-        512), "conv7_2": 256, "conv7_3": 256, "conv7_4": 128 channels}, every side half, rounded up.
+        512), "conv7_2": 256, "conv7_3": 256, "conv7_4": 128 channels}; the sides of each map are
+        half those of the map before, rounded up.
     """
     blocks = mobilenet_blocks(image, config)
     x = blocks["conv6"]

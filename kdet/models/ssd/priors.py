@@ -1,4 +1,4 @@
-"""SSD's prior boxes (`detection/prior_box_op.h`); edges in fractions of the image, no "+1"."""
+"""SSD's prior boxes (`detection/prior_box_op.h`) in fractions of the image, without any "+1"."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ VARIANCES = (0.1, 0.1, 0.2, 0.2)
 
 
 def map_sizes(canvas):
-    """Sides of the six maps: stride 16, then halved and rounded up.
+    """Sides of the six maps, which have the strides 16, 32, ... 512; sides are rounded up.
 
     Args:
         canvas: (h, w) ints.
@@ -23,11 +23,11 @@ def map_sizes(canvas):
 def prior_shapes(sizes, number):
     """Widths and heights in pixels of the priors in a cell of map `number`.
 
-    The finest map has ratios 1, 2, 1/2; the others 1, 2, 1/2, 3, 1/3 and, last, the square between
-    two sizes.
+    The finest map has the ratios 1, 2, 1/2. The others have 1, 2, 1/2, 3, 1/3 and then a square,
+    whose side is the geometric mean of two sizes.
 
     Args:
-        sizes: `kdet.config.SSD.prior_sizes`: one side per map and one more.
+        sizes: `kdet.config.SSD.prior_sizes`, one side per map and one more.
         number: 0 is the finest map.
     Returns:
         (n, 2) float32.
@@ -43,8 +43,8 @@ def prior_boxes(maps, canvas, sizes):
     """Prior boxes of all maps, in the order map, row, column, shape. They may leave the image.
 
     Args:
-        maps: (h, w) of each map; ints or scalar int tensors.
-        canvas: (h, w) of the image; likewise.
+        maps: (h, w) of each map, as ints or scalar int tensors.
+        canvas: (h, w) of the image, as ints or scalar int tensors.
         sizes: see `prior_shapes`.
     Returns:
         (P, 4) float32 xyxy.
@@ -63,6 +63,7 @@ def prior_boxes(maps, canvas, sizes):
 
 
 def _centers(count, length):
+    # the reference divides the image evenly, so the step is 300 / 19 pixels and not the stride 16
     step = length / ops.cast(count, "float32")
     return (ops.cast(ops.arange(count), "float32") + 0.5) * step
 

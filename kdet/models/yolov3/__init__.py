@@ -1,4 +1,4 @@
-"""YOLOv3 (Redmon and Farhadi 2018): three levels of a grid, three anchors each."""
+"""YOLOv3 (Redmon and Farhadi 2018), with grids on three levels and three anchors per cell."""
 
 import re
 
@@ -9,7 +9,7 @@ from kdet.models.yolov3 import detections, losses, network
 
 
 def synthetic(recipe):
-    """The recipe for the synthetic data set; DarkNet learns slowest and gets more steps."""
+    """The recipe for the synthetic data set, with more steps for DarkNet, which learns slowly."""
     if isinstance(recipe.model.backbone, DarkNet):
         return synthetic_recipe(
             recipe, side=96, base_lr=0.0001, images=3200, milestones=(2700, 3050)

@@ -1,4 +1,4 @@
-"""YOLOv3's outputs -> detections (`yolo_box_op.h`, `multiclass_nms_op.cc`)."""
+"""Decodes YOLOv3's outputs to detections (`yolo_box_op.h`, `multiclass_nms_op.cc`)."""
 
 import keras
 from keras import ops
@@ -14,8 +14,8 @@ class YOLODetections(Decoder):
 
     Args:
         anchors: nine (width, height) in pixels, finest level first.
-        score_threshold: scores, and objectness alone, must be above it.
-        pre_nms_top_n_per_class: boxes that enter the NMS of their class.
+        score_threshold: scores must be above it, and objectness alone must not be below it.
+        pre_nms_top_n_per_class: number of boxes per class that enter NMS.
         nms_iou: boxes of one class with a larger IoU are dropped.
         max_detections: N.
     Call it with outputs {"P3", "P4", "P5"} of the network; see `Decoder`.
@@ -30,7 +30,7 @@ class YOLODetections(Decoder):
         "max_detections",
     )
 
-    CANDIDATES = 4000  # boxes that are decoded class by class, (box, class) pairs that are ranked
+    CANDIDATES = 4000  # limit of the boxes with class scores, and of (box, class) pairs for NMS
 
     def __init__(
         self,
@@ -49,12 +49,13 @@ class YOLODetections(Decoder):
 
     def call(self, outputs, image, resized_size, original_size):
         boxes, rows = [], []
-        for level in sorted(outputs, reverse=True):
+        for level in sorted(outputs, reverse=True):  # the reference's order, coarsest level first
             anchors = grid.level_anchors(self.anchors, level)
             boxes.append(grid.decode_boxes(outputs[level], anchors, grid.STRIDES[level]))
             rows.append(grid.split_predictions(outputs[level], len(anchors)))
         boxes, rows = ops.concatenate(boxes, axis=1), ops.concatenate(rows, axis=1)
         objectness = ops.sigmoid(rows[..., 4])
+        # sigmoid is monotonic, so the largest class logit gives the largest score
         best = objectness * ops.sigmoid(ops.max(rows[..., 5:], axis=-1))
         best = ops.where(objectness >= self.score_threshold, best, float("-inf"))
         value, index = gather.top_k(best, self.CANDIDATES)
@@ -74,7 +75,7 @@ class YOLODetections(Decoder):
         )
 
     def _scaled(self, boxes, image, resized_size, original_size):
-        """Original pixels. The reference clips inclusive corners, so 1 is added after clipping."""
+        """Boxes in original pixels. The reference clips inclusive corners, so 1 is added later."""
         canvas = ops.cast(ops.stack(ops.shape(image)[1:3]), "float32")
         size = (canvas[None] / resized_size * original_size)[:, None, ::-1]
         last = original_size[:, None, ::-1] - 1

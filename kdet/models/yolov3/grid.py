@@ -1,4 +1,4 @@
-"""YOLOv3's grid (`detection/yolo_box_op.h`): predictions -> boxes in fractions of the image."""
+"""Decodes predictions on YOLOv3's grid to boxes (`detection/yolo_box_op.h`)."""
 
 from keras import ops
 
@@ -6,7 +6,7 @@ STRIDES = {"P3": 8, "P4": 16, "P5": 32}
 
 
 def level_anchors(anchors, level):
-    """The anchors of a level: `anchors` (width, height pixels) are listed finest level first."""
+    """The anchors of a level; `anchors` are (width, height) in pixels, finest level first."""
     per_level = len(anchors) // len(STRIDES)
     first = sorted(STRIDES).index(level) * per_level
     return tuple(anchors[first : first + per_level])
@@ -27,15 +27,14 @@ def split_predictions(outputs, anchors):
 
 
 def decode_boxes(outputs, anchors, stride):
-    """Boxes of a level.
+    """Boxes of a level in fractions of the image.
 
     Args:
         outputs: (B, h, w, A * (5 + K)) float32 output.
         anchors: A (width, height) in pixels.
         stride: pixels between cells; the image is stride * h by stride * w.
     Returns:
-        (B, h * w * A, 4) float32 xyxy fractions of the image, not clipped, in the order of
-        `split_predictions`.
+        (B, h * w * A, 4) float32 xyxy, not clipped, in the order of `split_predictions`.
     """
     rows, columns = ops.shape(outputs)[1:3]
     cells = [ops.cast(n, "float32") for n in (columns, rows)]

@@ -1,4 +1,4 @@
-"""YOLOv3's losses (`detection/yolov3_loss_op.h`): plain sums over an image, mean over images."""
+"""YOLOv3's losses (`detection/yolov3_loss_op.h`), as sums over an image and means over images."""
 
 import numpy as np
 from keras import ops
@@ -7,23 +7,22 @@ from kdet.models.yolov3 import grid
 from kdet.ops import gather
 from kdet.ops.matching import best_match
 
-SMALLEST = 1e-6  # boxes with a side below this share of the image do not count
+SMALLEST = 1e-6  # boxes with a side below this fraction of the image are ignored
 
 
 def targets(config, batch):
-    """Which prediction answers for which box.
+    """Assigns the ground-truth boxes to predictions.
 
     Args:
         config: `kdet.config.YOLOv3`.
         batch: "image" (B, H, W, 3) for its size, "boxes" (B, M, 4) pixels of that image, "labels"
-            (B, M), "valid" (B, M), and optionally "scores" (B, M), the weight of each box that
-            mixup gives.
+            (B, M), "valid" (B, M), and optionally "scores" (B, M), the mixup weight of each box.
     Returns:
-        see `assign`, and {"images": scalar float32}.
+        The result of `assign`, and {"images": scalar float32}.
     """
     height, width = batch["image"].shape[1:3]
     side = ops.convert_to_tensor([width, height], dtype="float32")
-    # the reference's sizes run from corner to inclusive corner
+    # the reference's width is x2 - x1 of inclusive corners, without "+1"
     low, high = batch["boxes"][..., :2] / side, (batch["boxes"][..., 2:] - 1) / side
     size = high - low
     scores = batch.get("scores")
@@ -35,9 +34,9 @@ def targets(config, batch):
 
 
 def assign(config, canvas, boxes, labels, valid, scores):
-    """Gives every box to the prediction of its cell whose anchor has the best shape.
+    """Assigns every box to the prediction of its cell whose anchor has the most similar shape.
 
-    Where two boxes fall to the same prediction the last one owns it.
+    If two boxes get the same prediction, the last one owns it.
 
     Args:
         config: `kdet.config.YOLOv3`.
@@ -47,8 +46,8 @@ def assign(config, canvas, boxes, labels, valid, scores):
     Returns:
         {"boxes": (B, M, 4) xyxy fractions, "valid": (B, M), "labels": (B, M) int32, "scores":
         (B, M), "weight": (B, M) of the box terms, and for each level "P3", "P4", "P5": {"owner":
-        (B, M) bool, "index": (B, M) int32 into the rows of `ops.yolo.split`, "offsets": (B, M, 4),
-        "objectness": (B, N) weight of the box that owns the prediction, else 0}}.
+        (B, M) bool, "index": (B, M) int32 into the rows of `grid.split_predictions`, "offsets":
+        (B, M, 4), "objectness": (B, N) weight of the box that owns the prediction, else 0}}.
     """
     center, size = boxes[..., :2], boxes[..., 2:]
     valid = ops.logical_and(valid, ops.all(size >= SMALLEST, axis=-1))
@@ -62,13 +61,13 @@ def assign(config, canvas, boxes, labels, valid, scores):
         "valid": valid,
         "labels": ops.cast(labels, "int32"),
         "scores": scores,
-        "weight": scores * (2.0 - ops.prod(size, axis=-1)),
+        "weight": scores * (2.0 - ops.prod(size, axis=-1)),  # larger for small boxes
     }
     per_level = len(config.anchors) // len(grid.STRIDES)
     for number, level in enumerate(sorted(grid.STRIDES)):
-        mine = ops.logical_and(valid, best // per_level == number)
+        mine = ops.logical_and(valid, best // per_level == number)  # a box is on one level only
         cells = [-(-side // grid.STRIDES[level]) for side in canvas[::-1]]
-        place = center * ops.convert_to_tensor(cells, dtype="float32")
+        place = center * ops.convert_to_tensor(cells, dtype="float32")  # float64 may change cells
         cell = ops.clip(ops.floor(place), 0.0, np.array(cells, "float32") - 1.0)
         column, row = (ops.cast(cell[..., axis], "int32") for axis in (0, 1))
         index = (row * cells[0] + column) * per_level + best % per_level
@@ -87,15 +86,16 @@ def assign(config, canvas, boxes, labels, valid, scores):
 
 
 def _last_owner(index, mine):
-    """(B, M) bool: `mine` without boxes that a later one of the same index displaces."""
-    later = np.triu(np.ones((index.shape[1],) * 2, bool), 1)  # [i, j]: j stands after i
+    """`mine` (B, M) bool without the boxes whose index a later box has, too."""
+    # in the reference, the gradient of the last box overwrites the others
+    later = np.triu(np.ones((index.shape[1],) * 2, bool), 1)  # [i, j] is True if j is after i
     same = ops.logical_and(index[:, :, None] == index[:, None, :], mine[:, None, :])
-    displaced = ops.any(ops.logical_and(same, later), axis=2)
-    return ops.logical_and(mine, ops.logical_not(displaced))
+    replaced = ops.any(ops.logical_and(same, later), axis=2)
+    return ops.logical_and(mine, ops.logical_not(replaced))
 
 
 def _scatter(index, values, length):
-    """(B, M) values at their indices in zeros (B, length); equal indices add up."""
+    """Zeros (B, length) with (B, M) values added at their indices."""
     batch = ops.shape(index)[0]
     start = ops.arange(batch, dtype="int32")[:, None] * length
     flat = ops.reshape(index + start, (-1, 1))
@@ -104,7 +104,7 @@ def _scatter(index, values, length):
 
 
 def losses(config, outputs, targets, normalizers):
-    """{"box", "class", "objectness"}: sums over images and levels, over normalizers["images"]."""
+    """{"box", "class", "objectness"}, sums over all levels divided by normalizers["images"]."""
     terms = [level_losses(config, outputs[level], targets, level) for level in sorted(outputs)]
     return {name: sum(ops.sum(t[name]) for t in terms) / normalizers["images"] for name in terms[0]}
 
@@ -123,7 +123,7 @@ def level_losses(config, outputs, targets, level):
     rows = grid.split_predictions(outputs, len(anchors))
     own = gather.batch_gather(rows, mine["index"])
     centers = _cross_entropy(own[..., :2], mine["offsets"][..., :2])
-    sizes = ops.abs(own[..., 2:4] - mine["offsets"][..., 2:])
+    sizes = ops.abs(own[..., 2:4] - mine["offsets"][..., 2:])  # L1 on raw logits, not squared
     smooth = min(1 / config.num_classes, 1 / 40) if config.label_smoothing else 0.0
     truth = ops.one_hot(targets["labels"], config.num_classes, dtype="float32")
     classes = _cross_entropy(own[..., 5:], truth * (1 - 2 * smooth) + smooth)
@@ -133,6 +133,7 @@ def level_losses(config, outputs, targets, level):
     predicted = ops.stop_gradient(grid.decode_boxes(outputs, anchors, grid.STRIDES[level]))
     overlap = best_match(predicted, targets["boxes"], targets["valid"])[0]
     weight, objectness = mine["objectness"], rows[..., 4]
+    # a prediction that overlaps a box well has no loss as background
     missed = ops.where(overlap > config.ignore_iou, 0.0, _cross_entropy(objectness, 0.0))
     object_ = ops.where(weight > 0, weight * _cross_entropy(objectness, 1.0), missed)
     return {

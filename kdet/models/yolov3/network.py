@@ -1,4 +1,4 @@
-"""YOLOv3's network: a backbone and three levels of predictions."""
+"""YOLOv3's network, a backbone with predictions on three levels."""
 
 import keras
 from keras import layers
@@ -14,7 +14,7 @@ BACKBONES = {DarkNet: darknet, MobileNet: mobilenet, ResNet: resnet}
 
 
 def network(config):
-    """Image -> predictions of three levels.
+    """Image -> predictions on three levels.
 
     Args:
         config: `kdet.config.YOLOv3`.
@@ -30,6 +30,7 @@ def network(config):
         if index:
             x = leaky_conv(x, width, 1, f"yolo_transition.{index - 1}")
             x = layers.UpSampling2D(2, name=f"yolo_upsample.{index - 1}")(x)
+            # the upsampled map comes first, as in the reference
             x = layers.Concatenate(name=f"yolo_concat.{index - 1}")([x, features[f"C{level}"]])
         for pair in range(2):
             x = leaky_conv(x, width, 1, f"yolo_block.{index}.{pair}.0")

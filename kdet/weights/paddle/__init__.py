@@ -1,7 +1,8 @@
-"""Checkpoints of the reference system (Paddle 1.x): found, read, written.
+"""Reads and writes checkpoints of the reference system (Paddle 1.x).
 
-checkpoint    the whole: a folder, a tar archive, one joined file, or a pickled dict
-tensor, tar, pickle    the parts
+checkpoint    all forms: a folder, a tar archive, one file of all variables, a pickled dict
+tensor        the file format of one tensor
+tar, pickle   archives and pickled dicts
 names         the reference's names and layouts of variables
 """
 

@@ -1,9 +1,9 @@
-"""Checkpoints of Paddle 1.x: a folder or tar archive of one file per variable, all variables in
-one file, or a pickled dict.
+"""Checkpoints of Paddle 1.x: a folder or tar archive with one file per variable, one file of all
+variables, or a pickled dict.
 
-Reading is in two steps: `find` describes all tensors, `arrays` takes memory for those wanted.
-Only pickled tensors are held from the first step on.
-Archives are never unpacked to disk.
+Reading has two steps. `find` checks and describes all tensors, and `arrays` reads the values of
+some of them. Only pickled values are in memory after the first step. Archives are never unpacked to
+disk. All files are treated as untrusted.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ from kdet.weights.paddle.pickle import read_pickle
 from kdet.weights.paddle.tar import MOST_FILES, members, open_packed
 from kdet.weights.paddle.tensor import Header, read_header, read_values, write_tensor
 
-MOST_LETTERS = 255  # of a variable's name: it is a file's
+MOST_LETTERS = 255  # of a variable's name, because it is used as a file name
 BROKEN = (OSError, EOFError, ValueError, RecursionError, tarfile.TarError, zlib.error)
 
 
 @dataclass(frozen=True)
 class Part:
-    """Where one tensor lies.
+    """The place of one tensor.
 
     Attributes:
-        name: of the variable.
-        path: the file that holds it, maybe among others.
-        offset: of its values in that file (unpacked, where it is compressed).
-        header: type and shape.
-        values: of a pickled tensor. Text stands for its bytes in Latin-1.
+        name: name of the variable.
+        path: the file that has the tensor, and maybe others.
+        offset: offset of the values in that file in bytes. It counts unpacked bytes if the file is
+            compressed.
+        header: dtype and shape.
+        values: the values of a pickled tensor as bytes, or as text that encodes them in Latin-1.
     """
 
     name: str
@@ -49,23 +50,23 @@ class Part:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Sides of the tensor, in the reference's layout."""
+        """Shape of the tensor in the reference's layout."""
         return self.header.shape
 
 
 def find(path, names: Iterable[Iterable[str]] = ()) -> dict[str, Part]:
-    """Describes the tensors of a checkpoint. Only those of `.pdparams` are read at once.
+    """Describes the tensors of a checkpoint. Values are read only from `.pdparams` files.
 
     Args:
-        path: a folder with one file per variable (or with one such folder and nothing else), a
-            plain or gzip-compressed tar archive of such a folder, a file of all variables, or
-            `.pdparams`.
-        names: for a file of all variables, which holds no names: lists of what it may hold; the
-            one of its length is meant.
+        path: a folder with one file per variable (or a folder that contains only such a folder), a
+            plain or gzip-compressed tar archive of such a folder, a file of all variables, or a
+            `.pdparams` file.
+        names: lists of variable names for a file of all variables, which stores no names. The list
+            that is as long as the number of tensors is used.
     Returns:
         variable name -> Part, in stored order.
     Raises:
-        CheckpointError: one line with file, tensor and what is wrong.
+        CheckpointError: one line with the file, the tensor and the problem.
     """
     path = Path(path)
     try:
@@ -80,14 +81,14 @@ def find(path, names: Iterable[Iterable[str]] = ()) -> dict[str, Part]:
         ) from None
     if not parts:
         raise CheckpointError(f"{path}: expected one tensor per variable; it has none")
-    for name in parts:  # they will stand in messages, and as names of files
+    for name in parts:  # names are used in messages and as names of files
         if not name.isprintable() or len(name) > MOST_LETTERS:
             raise CheckpointError(f"{path}: {one_line(name)}: not the name of a variable")
     return parts
 
 
 def _found(path, names):
-    """The parts of a path, by what kind of file it is."""
+    """The parts of a checkpoint. The first bytes tell which kind of file it is."""
     if path.is_dir():
         return _in_folder(path)
     if path.exists() and not path.is_file():  # reading a pipe or a device may never end
@@ -103,7 +104,7 @@ def _found(path, names):
 
 
 def arrays(parts: Iterable[Part]) -> Iterator[tuple[str, np.ndarray]]:
-    """Reads tensors, one at a time, in the order in which they lie on disk.
+    """Reads tensors one at a time, in their order on disk, because gzip cannot seek back fast.
 
     Yields:
         (name, array).
@@ -135,18 +136,18 @@ def arrays(parts: Iterable[Part]) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def read(path, names: Iterable[Iterable[str]] = ()) -> dict[str, np.ndarray]:
-    """All tensors of a checkpoint at once: name -> array. See `find`."""
+    """All tensors of a checkpoint in memory: name -> array. See `find`."""
     return dict(arrays(find(path, names).values()))
 
 
 def write(folder, tensors: Iterable[tuple[str, np.ndarray]]) -> None:
-    """Writes a folder with one file per variable, as the reference reads it; all of it or nothing.
+    """Writes a folder with one file per variable for the reference. An error writes nothing.
 
     Args:
-        folder: must not exist, or be empty.
+        folder: a new or empty folder.
         tensors: (variable name, array in the reference's layout).
     Raises:
-        CheckpointError: the folder has something in it.
+        CheckpointError: the folder is not empty.
     """
     folder = Path(folder).resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -160,12 +161,12 @@ def write(folder, tensors: Iterable[tuple[str, np.ndarray]]) -> None:
 
 
 def is_paddle(path) -> bool:
-    """Whether an existing path is one for `find`, not a kdet checkpoint or a run folder."""
+    """Whether an existing path is for `find`, and is not a kdet checkpoint or a run folder."""
     path = Path(path)
     if path.is_dir():
         return not any((path / name).is_file() for name in ("best.npz", "last.npz"))
     if not path.is_file():
-        return True  # `find` says what is wrong with it
+        return True  # `find` raises an error that explains the problem
     with open(path, "rb") as file:
         return file.read(2) != b"PK"
 
@@ -215,7 +216,7 @@ def _in_one_file(path, choices):
 
 
 def _whole(stream, size, where):
-    """The header of a tensor that is all of its file."""
+    """The header of a tensor that must fill its file completely."""
     header = read_header(stream, size, where)
     extra = size - header.length - header.nbytes
     if extra:

@@ -4,9 +4,9 @@ import re
 
 import numpy as np
 
-# A variable's path -> the beginning of the reference's name; first match wins. These are the rules
-# of backbones and pyramids. Layers of the backbones keep the reference's own names, so that only
-# suffixes and norms differ. Families have rules of their own (`kdet.models.family.Family`).
+# Rules for backbones and pyramids: variable path -> start of the reference's name. The first rule
+# that matches is used. Layers of the backbones have the reference's own names, so only suffixes and
+# norms differ. Families have more rules (`kdet.models.family.Family`).
 COMMON_RULES = (
     (r"^fpn/lateral_5/", "fpn_inner_res5_sum_"),
     (r"^fpn/lateral_(\d)/", r"fpn_inner_res\1_sum_lateral_"),
@@ -24,9 +24,9 @@ COMMON_RULES = (
     (r"^(bn\w+|conv\w+_bn)/", r"\1_"),
     (r"^(conv\w+_dw)/", r"\1_bn_"),
 )
-# kernels whose input was an image, flattened
+# kernels whose input is a flattened feature map
 FLATTENED = re.compile(r"^fc6(_\d)?_w$")
-# DarkNet and the head on it end in `.var` where all others end in `_variance`
+# names of DarkNet and of its head end in `.var`, and all others end in `_variance`
 SUFFIXES = {
     ".conv.kernel": ".conv.weights",
     ".gamma": ".scale",
@@ -49,10 +49,10 @@ def reference_name(path, family_rules=()):
     """The reference's name of a variable, e.g. "fpn/smooth_3/kernel" -> "fpn_res3_sum_w".
 
     Args:
-        path: of the Keras variable.
-        family_rules: (pattern, replacement) pairs that come before the common ones.
+        path: path of the Keras variable.
+        family_rules: (pattern, replacement) pairs that are tried before the common ones.
     Raises:
-        KeyError: no rule for this path.
+        KeyError: there is no rule for this path.
     """
     for pattern, replacement in (*family_rules, *COMMON_RULES):
         renamed, hits = re.subn(pattern, replacement, path)
@@ -67,12 +67,13 @@ def reference_name(path, family_rules=()):
 def to_reference(array, name=""):
     """A Keras array in the reference's layout.
 
-    Kernels (h, w, in, out) become (out, in, h, w), depthwise ones (h, w, C, 1) become (C, 1, h, w).
-    The first layer of a box head reads 7 x 7 regions flattened as (h, w, C); there as (C, h, w).
+    Kernels (h, w, in, out) become (out, in, h, w). Depthwise kernels (h, w, C, 1) become
+    (C, 1, h, w). The first dense layer of a box head reads 7 x 7 regions, which Keras flattens as
+    (h, w, C) and the reference as (C, h, w), so its rows are reordered.
 
     Args:
         array: any shape.
-        name: the reference's name, which tells depthwise kernels apart.
+        name: the reference's name, which shows whether a kernel is depthwise or flattened.
     """
     if FLATTENED.match(name):
         return array.reshape(7, 7, -1, array.shape[1]).transpose(2, 0, 1, 3).reshape(array.shape)
@@ -82,7 +83,7 @@ def to_reference(array, name=""):
 
 
 def from_reference(array, name=""):
-    """The inverse of `to_reference`."""
+    """A Keras array from an array in the reference's layout. The inverse of `to_reference`."""
     if FLATTENED.match(name):
         return array.reshape(-1, 7, 7, array.shape[1]).transpose(1, 2, 0, 3).reshape(array.shape)
     if array.ndim != 4:
@@ -91,7 +92,10 @@ def from_reference(array, name=""):
 
 
 def fold(scale, offset, mean, variance, epsilon=1e-5):
-    """(scale, offset) of the frozen norm that equals a batch norm with these statistics."""
+    """(scale, offset) of the frozen norm that equals a batch norm with these statistics.
+
+    Pass float64 arrays: in float32 the difference `offset - mean * scale` loses digits.
+    """
     scale = scale / np.sqrt(variance + epsilon)
     return scale, offset - mean * scale
 

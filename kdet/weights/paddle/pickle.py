@@ -1,8 +1,8 @@
-"""`.pdparams` files (Paddle 1.6 and later), which are pickled dicts of NumPy arrays.
+"""Reads `.pdparams` files (Paddle 1.6 and later), which are pickled dicts of NumPy arrays.
 
-They are read by the standard library's unpickler in its Python form. In its C form, a file of 9
-bytes takes 16 GB (LONG_BINPUT), and nested tuples as a dict's key hang or crash it, which a scan
-of the opcodes cannot foresee.
+The Python version of the standard library's unpickler is used. In its C version, a file of 9 bytes
+can take 16 GB of memory (LONG_BINPUT), and nested tuples as the key of a dict can hang or crash it.
+A scan of the opcodes cannot detect this.
 """
 
 import pickle
@@ -17,7 +17,7 @@ from kdet.weights.paddle.tensor import DTYPES, MOST_DIMS, Header
 
 ARRAY, DTYPE = "numpy.core.multiarray._reconstruct", "numpy.dtype"
 ENCODE, ORDERED = "_codecs.encode", "collections.OrderedDict"
-# opcodes that are safe as the library runs them
+# opcodes whose implementation in the library is safe
 PLAIN = [
     getattr(pickle, name)[0]
     for name in """PROTO STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT
@@ -25,21 +25,21 @@ PLAIN = [
     BINBYTES8 EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS SETITEM SETITEMS
     BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET GLOBAL STACK_GLOBAL""".split()
 ]
-MOST_READS = 400_000  # an array takes about 50; each may cost 100 bytes, whatever it reads
+MOST_READS = 400_000  # an array needs about 50; any read may take 100 bytes of memory
 BROKEN = (ValueError, TypeError, IndexError, AttributeError, EOFError, pickle.UnpicklingError)
 
 
 @dataclass(eq=False, slots=True)
 class Foreign:
-    """A function or class that a file names, or a call of one. It is recorded and never called."""
+    """A function or class in a file, or a call of it. It is recorded and never called."""
 
     name: str
-    arguments: tuple | None = None  # None for the function itself
-    state: object = None  # what the file gives the result
+    arguments: tuple | None = None  # None if the function is not called
+    state: object = None  # the state that the file sets for the result (BUILD)
 
 
 class _Bounded:
-    """A file that is read neither past its end nor too often."""
+    """A file that limits the number of reads and refuses reads after its end."""
 
     def __init__(self, file, size):
         self.file, self.size, self.reads = file, size, 0
@@ -49,7 +49,8 @@ class _Bounded:
         self.reads += 1
         if self.reads > MOST_READS:
             raise ValueError("it has too many parts")
-        data = self.file.read(count) if count <= self.size else b""  # Python reserves `count` bytes
+        # checked before the read, because Python allocates `count` bytes first
+        data = self.file.read(count) if count <= self.size else b""
         if len(data) != count:
             raise EOFError("it ends early")
         return data
@@ -57,19 +58,19 @@ class _Bounded:
 
 class _Dict(dict):
     def __setitem__(self, key, value):
-        if type(key) is not str:  # the hash of a nest of tuples may take forever
-            raise pickle.UnpicklingError("a dict in it has keys that are no text")
+        if type(key) is not str:  # computing the hash of deeply nested tuples may never end
+            raise pickle.UnpicklingError("a dict in it has keys that are not text")
         super().__setitem__(key, value)
 
 
 def _refuse(reader):
-    raise pickle.UnpicklingError("refused, since it does what no dict of arrays needs")
+    raise pickle.UnpicklingError("refused, it has an operation that a dict of arrays does not need")
 
 
 def _reduce(reader):
     arguments, function = reader.stack.pop(), reader.stack.pop()
-    named = type(function) is Foreign and function.arguments is None
-    if not named or type(arguments) is not tuple:
+    is_function = type(function) is Foreign and function.arguments is None
+    if not is_function or type(arguments) is not tuple:
         _refuse(reader)
     reader.stack.append(_Dict() if function.name == ORDERED else Foreign(function.name, arguments))
 
@@ -82,19 +83,19 @@ def _build(reader):
 
 
 class _Reader(pickle._Unpickler):
-    """The library's unpickler, which here imports and calls nothing that a file names."""
+    """The library's unpickler, changed so that it never imports or calls anything."""
 
     dispatch = {code: _refuse for code in range(256)}
     dispatch |= {code: pickle._Unpickler.dispatch[code] for code in PLAIN}
     dispatch[pickle.EMPTY_DICT[0]] = lambda reader: reader.stack.append(_Dict())
-    dispatch[pickle.FRAME[0]] = lambda reader: reader.read(8)  # its content is read like the rest
+    dispatch[pickle.FRAME[0]] = lambda reader: reader.read(8)  # the content follows as usual
     dispatch |= {pickle.REDUCE[0]: _reduce, pickle.BUILD[0]: _build}
 
     def find_class(self, module, name):
-        """Only records the name. Raises UnpicklingError for one that no array needs."""
+        """Records the name only. Raises UnpicklingError for a name that no array needs."""
         name = f"{module}.{name}".replace("numpy._core.", "numpy.core.", 1)  # NumPy 2 -> NumPy 1
         if name not in (ARRAY, "numpy.ndarray", DTYPE, ENCODE, ORDERED):
-            raise pickle.UnpicklingError(f"refused, since it asks for {name}")
+            raise pickle.UnpicklingError(f"refused, it asks for {name}")
         return Foreign(name)
 
 
@@ -104,10 +105,10 @@ def read_pickle(path: Path) -> dict[str, tuple[Header, bytes | str]]:
     Args:
         path: the file.
     Returns:
-        name -> (Header of length 0, values). The values are bytes, or text that stands for them in
-        Latin-1, as protocol 2 has it. What is no array is left out.
+        name -> (Header of length 0, values). The values are bytes, or text that encodes them in
+        Latin-1, as in pickle protocol 2. Entries that are not arrays are left out.
     Raises:
-        CheckpointError: one line with the file and the tensor. The file is no dict of plain
+        CheckpointError: one line with the file and the tensor. The file is not a dict of plain
             containers and arrays, or the size of an array's values is wrong.
     """
     size = path.stat().st_size
@@ -123,13 +124,14 @@ def read_pickle(path: Path) -> dict[str, tuple[Header, bytes | str]]:
     for name, value in stored.items():
         if type(value) is Foreign and value.name == ARRAY:
             found[name] = _array(value, f"{path}: {one_line(name)}")
+    # Two names for one array would be written and counted twice: a small file could grow large.
     if sum(header.nbytes for header, _ in found.values()) > size:
         raise CheckpointError(f"{path}: its tensors share their values")
     return found
 
 
 def _array(call, where):
-    """Header and values of an array as NumPy pickles it. Raises CheckpointError for all others."""
+    """Header and values of an array that NumPy pickled. Raises CheckpointError for other data."""
     try:
         _, shape, kind, fortran, data = call.state
         if type(data) is Foreign and data.name == ENCODE and data.arguments[1:] == ("latin1",):

@@ -1,4 +1,4 @@
-"""Members of a tar archive, found without unpacking it and without trusting it."""
+"""Lists the members of an untrusted tar archive, without unpacking it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from kdet.errors import CheckpointError
 from kdet.weights.npz import one_line
 
 MOST_FILES = 20_000
-MOST_HEADER = 1 << 18  # bytes of one member's headers; a checkpoint's have 512 or 1024
+MOST_HEADER = 1 << 18  # bytes of one member's headers; in a checkpoint they have 512 or 1024
 
 
 def members(path):
-    """The files of an archive: all in one folder, plain, distinct.
+    """Lists the files of an archive, which must be plain, distinct and in one folder.
 
     Args:
         path: a plain or gzip-compressed tar archive.
@@ -22,7 +22,8 @@ def members(path):
         (name without folder, offset of its first byte in the unpacked archive, size in bytes).
     Raises:
         CheckpointError: a member is a link, a device, sparse, outside of the folder, or repeated.
-        OSError, EOFError, ValueError, RecursionError, zlib.error, tarfile.TarError: damaged.
+        OSError, EOFError, ValueError, RecursionError, zlib.error, tarfile.TarError: the archive is
+            damaged.
     """
     names, folders, path = set(), set(), Path(path)
     with open_packed(path) as file:
@@ -35,7 +36,7 @@ def members(path):
             if member.size < 0 or (end is not None and member.offset_data + member.size > end):
                 raise CheckpointError(f"{where}: the archive ends within it")
             if name.is_absolute() or ".." in name.parts:
-                raise CheckpointError(f"{where}: names a place outside of its folder")
+                raise CheckpointError(f"{where}: its path leads out of the archive's folder")
             if member.isdir():
                 continue
             if not member.isreg() or member.issparse():
@@ -47,13 +48,14 @@ def members(path):
                 raise CheckpointError(f"{where}: expected one folder with one file per variable")
             names.add(name.name)
             yield name.name, member.offset_data, member.size
-        file.seek(tar.offset)  # where `tarfile` sees an end in any kind of rubbish
+        # `tarfile` takes any invalid header for the end of the archive; the real end is zeros.
+        file.seek(tar.offset)
         if file.read(512) != bytes(512):
             raise CheckpointError(f"{path}: the archive is cut or damaged at byte {tar.offset}")
 
 
 def open_packed(path):
-    """A file for reading, through gzip where it is compressed."""
+    """Opens a file for reading, through gzip if it is compressed."""
     file = open(path, "rb")
     packed = file.read(2) == b"\x1f\x8b"
     file.seek(0)
@@ -64,17 +66,17 @@ def open_packed(path):
 
 
 class _Careful:
-    """A file for `tarfile` that refuses to read headers without end: they may be made of air."""
+    """A file for `tarfile` that limits header size; sparse files can fake it."""
 
     def __init__(self, file):
         self.file, self.left, self.seen = file, MOST_HEADER, 0
 
     def next(self, tar):
-        """The next member; its headers may take so many bytes and no more."""
+        """The next member, or None. Its headers may have up to `MOST_HEADER` bytes."""
         self.left, self.seen = MOST_HEADER, self.seen + 1
         if self.seen > 2 * MOST_FILES:
             raise tarfile.ReadError("too many members")
-        tar.members = []  # they would pile up there
+        tar.members = []  # `tarfile` keeps every member, which takes memory
         return tar.next()
 
     def read(self, size=-1):

@@ -1,10 +1,10 @@
-"""One tensor as Paddle 1.x writes it (LoDTensor), little endian throughout.
+"""The file format of one tensor of Paddle 1.x (LoDTensor). All numbers are little endian.
 
     uint32 0 | uint64 L, then L times (uint64 n, n bytes) | uint32 0 | int32 n | n bytes TensorDesc
     | values in C order
 
-TensorDesc is a protobuf message: field 1 the type's code, field 2 the dimensions, packed or not.
-Weights have L = 0. Nothing is allocated on the word of a file: all sizes are checked first.
+TensorDesc is a protobuf message. Field 1 is the code of the type, and field 2 has the dimensions,
+packed or not. Weights have L = 0. All sizes are checked before memory is allocated.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ MOST_LEVELS, MOST_DESCRIPTOR, MOST_DIMS = 8, 128, 8
 
 @dataclass(frozen=True)
 class Header:
-    """What stands before the values.
+    """The header of a tensor, which comes before the values.
 
     Attributes:
         dtype: NumPy dtype of the values.
-        shape: sides, all positive.
-        length: bytes of the header itself.
+        shape: shape of the tensor, all positive.
+        length: size of the header in bytes.
     """
 
     dtype: np.dtype
@@ -40,19 +40,19 @@ class Header:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the values."""
+        """Size of the values in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 def read_header(stream, available: int, where: str) -> Header:
-    """Reads up to the first value.
+    """Reads the header. Afterwards the stream is at the first value.
 
     Args:
         stream: binary file at the tensor's first byte.
-        available: bytes from there to the end of what may belong to it.
+        available: largest number of bytes that the tensor can have.
         where: file and tensor, for messages.
     Raises:
-        CheckpointError: anything but a header, or one that promises more than `available`.
+        CheckpointError: not a header, or the tensor needs more than `available` bytes.
     """
     taken = 0
 
@@ -97,7 +97,7 @@ def read_header(stream, available: int, where: str) -> Header:
 
 
 def read_values(stream, header: Header, where: str) -> np.ndarray:
-    """The values behind a header, as a new array. Raises CheckpointError if the file ends early."""
+    """Reads the values after a header as a new array. Raises CheckpointError if the file ends."""
     data = np.empty(header.nbytes, np.uint8)
     view, done = memoryview(data), 0
     while done < header.nbytes:
@@ -109,10 +109,10 @@ def read_values(stream, header: Header, where: str) -> np.ndarray:
 
 
 def write_tensor(stream, array) -> None:
-    """Writes one tensor, byte for byte as Paddle does.
+    """Writes one tensor with the same bytes as Paddle.
 
     Raises:
-        CheckpointError: a dtype that Paddle has no code for.
+        CheckpointError: Paddle has no code for the dtype.
     """
     array = np.asarray(array)
     dtype = array.dtype.newbyteorder("<").str
