@@ -1,16 +1,23 @@
 # Two commands do everything, set-up included: `make demo` and `make test`.
 PYTHON ?= python3
+PYTHON_OLDEST ?= python3.10
 VENV ?= .venv
+OLDEST := .venv-oldest
 BIN := $(VENV)/bin
+TESTS := -m pytest -n 2 --dist worksteal -q
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test lint format clean
+.PHONY: demo test test-oldest lint format clean
 
 demo: $(VENV)/ready
 	$(BIN)/python recipes/retinanet_r50_fpn_1x.py --out runs/demo $(if $(wildcard runs/demo/last.npz),--resume)
 
 test: $(VENV)/ready lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+	$(BIN)/python $(TESTS)
+
+# the same tests on the oldest versions that setup.py allows
+test-oldest: $(OLDEST)/ready
+	$(OLDEST)/bin/python $(TESTS)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -24,6 +31,12 @@ $(VENV)/ready: setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+$(OLDEST)/ready: setup.py tests/oldest.txt
+	$(PYTHON_OLDEST) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --upgrade pip
+	$(OLDEST)/bin/python -m pip install --quiet --editable ".[test]" --constraint tests/oldest.txt
 	touch $@
 
 clean:

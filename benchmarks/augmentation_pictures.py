@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/augmentation.md: each change alone on one drawn image, then all.
+"""Draws the pictures of docs/augmentation.md: each change alone on one image, then all of them.
 
 python benchmarks/augmentation_pictures.py
 """
@@ -10,7 +10,7 @@ import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 SIZE = (200, 260)
-OFF = {  # what turns a change off
+OFF = {  # the settings that turn each change off
     "mixup": {"mixup": 0.0},
     "colours": {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0},
     "expand": {"expand": 0.0},
@@ -46,7 +46,7 @@ def main():
 
 
 def sheet(data, examples, columns=4):
-    """Rows of (name, pictures): before, each change alone, all together."""
+    """Yields rows of (name, pictures): before, each change alone, all changes together."""
     yield "before", [picture(e["image"], e["boxes"], e["labels"]) for e in examples]
     plain = {k: v for changes in OFF.values() for k, v in changes.items()}
     for name, changes in OFF.items():
@@ -60,7 +60,7 @@ def sheet(data, examples, columns=4):
 
 
 def drawn(data, augment, flip, examples, columns):
-    """Augmented pictures of the first example; the second is mixed in where `augment` mixes."""
+    """Augmented pictures of the first example. Mixup adds the second example."""
     import numpy as np
     import tensorflow as tf
 
@@ -80,7 +80,7 @@ def drawn(data, augment, flip, examples, columns):
 
 
 def picture(image, boxes, labels):
-    """A PIL image with boxes."""
+    """A PIL image with its boxes drawn."""
     import numpy as np
 
     from kdet.draw.boxes import draw_boxes

@@ -1,10 +1,10 @@
-"""Draws what runs logged: the total loss and the metric over the steps, one line per run.
+"""Draws the total loss and the metric over the steps from the logs of runs, one line per run.
 
     pip install matplotlib
     python benchmarks/curves.py runs/a/log.jsonl runs/b/log.jsonl --names "seed 0,seed 1" \\
         --metric mAP_11point --reference original.csv --out curves.png
 
---reference takes a csv file with columns step and loss, of the original for instance.
+--reference is a csv file with the columns step and loss, for example of the original.
 """
 
 import argparse
@@ -19,12 +19,12 @@ from matplotlib import pyplot  # noqa: E402
 
 
 def main():
-    """Reads the logs, writes the picture."""
+    """Reads the logs and writes the picture."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("logs", nargs="+", type=Path)
-    parser.add_argument("--names", help="of the lines, with commas; default: the logs' folders")
-    parser.add_argument("--metric", default="AP", help="a key of the evaluations")
-    parser.add_argument("--reference", help="csv file of another system's losses")
+    parser.add_argument("--names", help="names of the lines, with commas; default: folders of logs")
+    parser.add_argument("--metric", default="AP", help="a metric of the evaluations, e.g. AP")
+    parser.add_argument("--reference", help="csv file with losses of another system")
     parser.add_argument("--out", required=True)
     flags = parser.parse_args()
     names = flags.names.split(",") if flags.names else [log.parent.name for log in flags.logs]

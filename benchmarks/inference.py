@@ -1,13 +1,12 @@
-"""Detectors of kdet and of torchvision, in turn, in one run.
+"""Compares the speed of detectors of kdet and of torchvision, which run alternately.
 
     python -m venv peer && peer/bin/pip install torch torchvision
     python benchmarks/inference.py --peer peer/bin/python
     python benchmarks/inference.py --peer peer/bin/python --row ssd_mobilenet_v1_voc --batch 8
 
-Both sides have random weights, the same thread count, and their own post-processing included.
-Random weights give both of them the full load of candidates to suppress. Only the ratio of a pair
-of neighbouring runs means anything on a shared machine; where networks differ, GFLOP/s is what can
-be compared.
+Both sides have random weights, the same number of threads, and their own post-processing. With
+random weights, NMS has the largest number of candidates on both sides. On a shared machine, only
+the ratio of two consecutive runs can be trusted. If the networks differ, compare GFLOP/s.
 """
 
 import argparse
@@ -20,7 +19,9 @@ import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-SHORT = 0.3  # seconds; a shorter run is done twice, as the first finds the other side's data cached
+# Seconds. A shorter run is repeated and the second one counts, because during the first the CPU
+# caches still have the data of the other side.
+SHORT = 0.3
 SMALL = ("ssdlite320_mobilenet_v3_large", "ssd300_vgg16")
 # row: (height x width, torchvision's detectors to compare with)
 ROWS = {
@@ -63,12 +64,12 @@ def main():
 
 
 def sides(size):
-    """(height, width) of "HxW"."""
+    """(height, width) from the text "HxW"."""
     return tuple(map(int, size.split("x")))
 
 
 def kdet_runs(row, height, width, flags):
-    """Two functions that return seconds, of the detector and of its network alone; GFLOPs."""
+    """Two functions that return seconds, for the detector and for its network, and GFLOPs."""
     import numpy as np
     import tensorflow as tf
 
@@ -83,6 +84,7 @@ def kdet_runs(row, height, width, flags):
     network = tf.function(detector.raw)
 
     def fetched(call):
+        # `numpy` waits for the result, also on a GPU
         return lambda: tf.nest.map_structure(lambda x: x.numpy(), call(inputs))
 
     return (
@@ -93,7 +95,7 @@ def kdet_runs(row, height, width, flags):
 
 
 def seconds(run):
-    """Of one run; of the second of two where it is short."""
+    """The seconds of one run, or of the second run if it is shorter than `SHORT`."""
     for _ in range(2):
         start = time.perf_counter()
         run()
@@ -104,7 +106,7 @@ def seconds(run):
 
 
 class Peer:
-    """One of torchvision's detectors in a process of its own, asleep while others run."""
+    """A detector of torchvision in its own process, which waits while other detectors run."""
 
     def __init__(self, python, name, size, flags, mode="detect"):
         script = os.path.join(os.path.dirname(__file__), "torchvision_peer.py")
@@ -120,7 +122,7 @@ class Peer:
         self.gflops = float(self.process.stdout.readline())
 
     def run(self):
-        """Seconds of one call."""
+        """The seconds of one call."""
         self.process.stdin.write("run\n")
         self.process.stdin.flush()
         return float(self.process.stdout.readline())
@@ -132,7 +134,7 @@ class Peer:
 
 
 def report(flags, size, work, peers, rounds):
-    """The figures as Markdown."""
+    """Prints the results as Markdown."""
     import keras
     import tensorflow as tf
 
@@ -148,17 +150,17 @@ def report(flags, size, work, peers, rounds):
     rows += [(f"torchvision {p.name}", p.size, p.gflops, t) for p, t in zip(peers, others)]
     for name, shape, gflops, times in rows:
         ratios = sorted(t / ours for t, ours in zip(times, detector))
-        said = f"{ratios[0]:.2f}, **{middle(ratios):.2f}**, {ratios[-1]:.2f}"
+        shown = f"{ratios[0]:.2f}, **{middle(ratios):.2f}**, {ratios[-1]:.2f}"
         rate = flags.batch / middle(times)
         print(
             f"| {name} | {shape} | {flags.batch} | {gflops:.1f} | {1e3 * middle(times):.1f} "
-            f"| {rate:.1f} | {gflops * rate:.0f} | {said if times is not detector else '-'} |"
+            f"| {rate:.1f} | {gflops * rate:.0f} | {shown if times is not detector else '-'} |"
         )
     print(f"\nkdet's time after the network: {100 * after:.0f}%")
 
 
 def processor():
-    """The processor's name, where the system tells it."""
+    """The name of the processor, if the system has it."""
     try:
         with open("/proc/cpuinfo") as lines:
             return next(line.split(":")[1].strip() for line in lines if "model name" in line)

@@ -1,12 +1,12 @@
-"""Training images per second beside the bare JPEG decode of the same files, in turn, in one run.
+"""Compares the speed of the training pipeline with JPEG decoding alone, which run alternately.
 
     python benchmarks/input_pipeline.py --data RECORDS --row ssd_mobilenet_v1_voc
 
-Bare decode: the files' bytes in memory through `tf.io.decode_jpeg` alone, by as many threads. Only
-the ratio of neighbouring runs means anything on a shared machine; CPU time, counted over all
-threads, is the steadier one. With --peer, torchvision's own list of changes for SSD (`augment` in
-`torchvision_peer.py`) runs on the same files as well, on one thread: decoding, colours, frame,
-crop, mirror, a bilinear resize to 300.
+Bare decode is `tf.io.decode_jpeg` of the same files in memory, with as many threads. On a shared
+machine, only the ratio of consecutive runs can be trusted. CPU time, summed over all threads, is
+more stable. With --peer, torchvision's augmentation for SSD (`augment` in `torchvision_peer.py`)
+also runs on the same files, with one thread: decoding, colours, frame, crop, mirroring and a
+bilinear resize to 300.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main():
     bare = itertools.cycle([decoding(records, steps * flags.batch)])
     theirs = torchvision(records, flags) if flags.peer else None
     pairs, others = [], []
-    for number in range(flags.runs + 1):  # the first warms up
+    for number in range(flags.runs + 1):  # the first run is a warm-up
         (wall, cpu), (bare_wall, bare_cpu) = (seconds(next(d)) for d in (ours, bare))
         if number:
             wall, cpu = wall / flags.batch, cpu / flags.batch
@@ -66,7 +66,7 @@ def main():
 
 
 def decoding(records, count):
-    """A dataset of `count` decoded images, as often as it takes; nothing else is done to them."""
+    """A dataset of `count` decoded images. It repeats the records if there are fewer."""
     import tensorflow as tf
 
     from kdet.data.decode import parse
@@ -98,9 +98,9 @@ def torchvision(records, flags, count=64):
 
 
 def seconds(dataset):
-    """Time per element after the first, by the clock and of all threads."""
+    """Wall time and CPU time of all threads in seconds per element, without the first element."""
     elements = iter(dataset)
-    next(elements)  # whatever is made once
+    next(elements)  # with the time of the set-up
     start = time.perf_counter(), time.process_time()
     count = sum(1 for _ in elements)
     return (time.perf_counter() - start[0]) / count, (time.process_time() - start[1]) / count

@@ -1,9 +1,9 @@
-"""RoIAlign and suppression of kdet and of torchvision, in turn, in one run.
+"""Compares the speed of RoIAlign and NMS of kdet and of torchvision, which run alternately.
 
     python benchmarks/operations.py --peer peer/bin/python
 
-The same boxes, scores and maps on both sides: a pyramid of an 800 x 1344 image, proposals of all
-sizes. See `inference.py` for the environment of the peer.
+Both sides have the same boxes, scores and feature maps: a pyramid of an 800 x 1344 image, and
+proposals of all sizes. See `inference.py` for the environment of the peer.
 """
 
 import argparse
@@ -20,16 +20,17 @@ import numpy as np  # noqa: E402
 from inference import Peer, processor, seconds  # noqa: E402
 
 SIDES = ((200, 336), (100, 168), (50, 84), (25, 42))  # of P2 to P5
-# name: boxes, bins per side, with gradients
+# name: (number of boxes, bins per side, whether gradients are computed)
 ALIGN = {"inference": (1000, 7, False), "masks": (100, 14, False), "training": (1024, 7, True)}
-# name: boxes, kept, groups that do not suppress each other
+# name: (number of boxes, number of kept boxes, number of groups, which are suppressed separately)
 SUPPRESS = {
     "2000 boxes": (2000, 2000, 1),
     "5 levels": (4819, 1000, 5),
     "C4 train": (12000, 2000, 1),
 }
 
-# candidates beside what the models use: the resampler in inference, the gather in training; blocks
+# alternatives to the implementation of the models, which use the resampler in inference, the gather
+# in training, and NMS in blocks
 ALIGN_WAYS = ("gather", "gather by XLA", "resampler")
 SUPPRESS_WAYS = ("graph", "TensorFlow's op")
 
@@ -46,17 +47,17 @@ def main():
     print("| operation | kdet ms | torchvision ms | ratio (min, median, max) | other ways, ms |")
     print("|---|---|---|---|---|")
     for kind, cases in (("roi_align", ALIGN), ("nms", SUPPRESS)):
-        for name, facts in cases.items():
+        for name, settings in cases.items():
             with tempfile.TemporaryDirectory() as folder:
-                compare(kind, name, facts, pathlib.Path(folder) / "case.npz", flags)
+                compare(kind, name, settings, pathlib.Path(folder) / "case.npz", flags)
 
 
-def compare(kind, name, facts, path, flags):
+def compare(kind, name, settings, path, flags):
     """Prints the row of one case."""
-    values = inputs(kind, *facts)
-    np.savez(path, facts=np.array(facts), **values)
+    values = inputs(kind, *settings)
+    np.savez(path, settings=np.array(settings), **values)
     make, ways = {"roi_align": (align, ALIGN_WAYS), "nms": (suppress, SUPPRESS_WAYS)}[kind]
-    runs = [make(values, *facts, way) for way in ("used", *ways)]
+    runs = [make(values, *settings, way) for way in ("used", *ways)]
     peer = Peer(flags.peer, kind, str(path), flags)
     rounds = []
     for number in range(flags.warmup + flags.runs):
@@ -66,13 +67,13 @@ def compare(kind, name, facts, path, flags):
     peer.close()
     used, *others, theirs = (1e3 * statistics.median(column) for column in zip(*rounds))
     ratios = sorted(times[-1] / times[0] for times in rounds)
-    said = f"{ratios[0]:.2f}, **{statistics.median(ratios):.2f}**, {ratios[-1]:.2f}"
+    shown = f"{ratios[0]:.2f}, **{statistics.median(ratios):.2f}**, {ratios[-1]:.2f}"
     other = ", ".join(f"{way} {ms:.1f}" for way, ms in zip(ways, others) if ms == ms)
-    print(f"| {kind}, {name} | {used:.1f} | {theirs:.1f} | {said} | {other} |", flush=True)
+    print(f"| {kind}, {name} | {used:.1f} | {theirs:.1f} | {shown} | {other} |", flush=True)
 
 
 def inputs(kind, count, *_):
-    """Boxes of all sizes anywhere; where they are to be suppressed, ten around each place."""
+    """Random boxes and scores. For NMS, ten boxes overlap at each place."""
     random = np.random.default_rng(0)
     places, spread = (count, 0.0) if kind == "roi_align" else (count // 10, 0.1)
     place = np.arange(count) % places
@@ -86,10 +87,14 @@ def inputs(kind, count, *_):
 
 
 def align(values, count, bins, learn, way):
-    """A function that pools `count` boxes from a pyramid, with the maps' gradients if asked.
+    """A function that pools `count` boxes from a pyramid.
 
     Args:
-        way: "used", what the models do, or one of `ALIGN_WAYS`.
+        values: the result of `inputs`.
+        count: number of boxes.
+        bins: bins per side.
+        learn: whether the gradients of the maps are computed.
+        way: "used" for the implementation of the models, or one of `ALIGN_WAYS`.
     """
     import tensorflow as tf
 
@@ -115,10 +120,14 @@ def align(values, count, bins, learn, way):
 
 
 def suppress(values, count, keep, groups, way):
-    """A function that suppresses `count` boxes at IoU 0.7; None where this way cannot.
+    """A function that runs NMS on `count` boxes at IoU 0.7, or None if `way` does not support it.
 
     Args:
-        way: "used", what the models do, or one of `SUPPRESS_WAYS`.
+        values: the result of `inputs`.
+        count: number of boxes.
+        keep: largest number of boxes to keep.
+        groups: number of groups, in which NMS runs separately.
+        way: "used" for the implementation of the models, or one of `SUPPRESS_WAYS`.
     """
     import tensorflow as tf
 

@@ -1,8 +1,8 @@
 """Runs a torchvision detector once for every line on standard input and prints the seconds.
 
-Started by `inference.py` and `training.py` in an environment of its own that has torch and
-torchvision. Its first two lines are the versions and the GFLOPs of the convolutions and matrix
-products that find objects in one image.
+`inference.py` and `training.py` start it in an environment with torch and torchvision. Its first
+two output lines are the versions, and the GFLOPs of the convolutions and matrix products that
+detect objects in one image.
 """
 
 import sys
@@ -15,11 +15,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def main(name, size, threads, batch, mode, short):
-    """Builds what is named and times it: a detector or an operation.
+    """Builds a detector or an operation and measures its time.
 
     Args:
-        size: "HxW" of a detector's images; an operation's file of inputs (see `operations.py`).
-        short: seconds; a shorter run is done twice (see `inference.py`).
+        name: a detector of torchvision, or a key of `OPERATIONS`.
+        size: "HxW" of a detector's images, or the file of inputs of an operation.
+        threads: number of threads.
+        batch: images per call.
+        mode: "detect" or "train".
+        short: seconds. A shorter run is repeated (see `SHORT` in `inference.py`).
     """
     torch.set_num_threads(threads)
     print(f"torch {torch.__version__}, torchvision {torchvision.__version__}", flush=True)
@@ -39,7 +43,7 @@ def main(name, size, threads, batch, mode, short):
 
 
 def detector(name, height, width, batch, mode):
-    """GFLOPs of a detector with random weights, and a function that runs it on random images."""
+    """The GFLOPs of a detector with random weights, and a function that runs it."""
     build = getattr(torchvision.models.detection, name)
     model = build(weights=None, weights_backbone=None).eval()
     if model.transform.fixed_size is None:
@@ -53,7 +57,7 @@ def detector(name, height, width, batch, mode):
 
 
 def detection(model, images):
-    """A function that finds objects in the images."""
+    """A function that detects objects in the images."""
 
     def run():
         with torch.inference_mode():
@@ -63,10 +67,10 @@ def detection(model, images):
 
 
 def training(model, images):
-    """A function that takes one step of momentum SGD on the images, eight boxes in each.
+    """A function that makes one step of SGD with momentum on the images, with eight boxes in each.
 
-    A ResNet's norms, stem and first stage are frozen, which is torchvision's own default where it
-    starts from a trained backbone, and what kdet's rows do.
+    The norms, the stem and the first stage of a ResNet are frozen, as in kdet's rows and as in
+    torchvision with a trained backbone.
     """
     model.train()
     body = getattr(model.backbone, "body", None)
@@ -94,8 +98,8 @@ def training(model, images):
 
 
 def roi_align(case):
-    """A function that pools boxes from a pyramid, with the maps' gradients if asked."""
-    count, bins, learn = case["facts"].tolist()
+    """A function that pools boxes from a pyramid, and computes gradients if the case needs them."""
+    count, bins, learn = case["settings"].tolist()
     maps = {
         str(level): torch.randn(1, 256, 800 >> level, 1344 >> level, requires_grad=bool(learn))
         for level in range(2, 6)
@@ -113,8 +117,8 @@ def roi_align(case):
 
 
 def nms(case):
-    """A function that suppresses boxes at IoU 0.7."""
-    count, keep, groups = case["facts"].tolist()
+    """A function that runs NMS at IoU 0.7."""
+    count, keep, groups = case["settings"].tolist()
     boxes, scores = (torch.from_numpy(case[name]) for name in ("boxes", "scores"))
     group = torch.arange(count) % groups
 
@@ -128,7 +132,7 @@ def nms(case):
 
 
 def augment(case):
-    """A function that reads JPEG files and changes them by torchvision's list for SSD, to 300."""
+    """A function that decodes JPEG files and applies torchvision's augmentation for SSD, at 300."""
     from torchvision import tv_tensors
     from torchvision.transforms import v2
 

@@ -1,9 +1,9 @@
-"""Training steps of kdet and of torchvision, in turn, in one run.
+"""Compares the speed of training steps of kdet and of torchvision, which run alternately.
 
     python benchmarks/training.py --peer peer/bin/python --row ssd_mobilenet_v1_voc --batch 16
 
-Random weights, random images with eight boxes each; targets, losses, gradients and the update are
-included, reading of data is not. See `inference.py` for the environment of the peer.
+Weights and images are random, with eight boxes in each image. A step has targets, losses, gradients
+and the update, but no reading of data. See `inference.py` for the environment of the peer.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def main():
 
 
 def kdet_steps(flags, height, width):
-    """Yields the trainer's report of one step after another, all on one batch."""
+    """Yields the trainer's report of each step. All steps use the same batch."""
     import tensorflow as tf
 
     from kdet import models
@@ -84,7 +84,7 @@ def kdet_steps(flags, height, width):
 
 
 def batch(count, height, width, edges):
-    """A training batch (`kdet.data.schema`): noise with eight rectangles in every image."""
+    """A training batch (`kdet.data.schema`) of noise, with eight boxes in every image."""
     import tensorflow as tf
 
     corner = tf.range(8, dtype=tf.float32)[:, None] / 16

@@ -207,17 +207,17 @@ def _decoded(decode, where):
 
 
 def _too_large(error):
-    said = " ".join(str(error).split())
-    numbers = re.search(r"\((\d+) pixels\) exceeds limit of (\d+) pixels", said)
+    message = " ".join(str(error).split())
+    numbers = re.search(r"\((\d+) pixels\) exceeds limit of (\d+) pixels", message)
     if numbers is None:
-        return said
+        return message
     size, limit = (int(number) / 1e6 for number in numbers.groups())
     return f"it has {size:.1f} megapixels and the limit is {limit:.1f}; make it smaller first"
 
 
 def _reason(error):
-    said = getattr(error, "strerror", None) or " ".join(str(error).split())
-    return said or type(error).__name__
+    message = getattr(error, "strerror", None) or " ".join(str(error).split())
+    return message or type(error).__name__
 
 
 def _three_channels(image, where):

@@ -136,8 +136,7 @@ def test_each_door_opens(desk, mirror):
 
 def run(words, where, mirror):
     """Runs one command, or checks its form where FORM has its program."""
-    arguments = documents.as_kdet(words)
-    if arguments is None:
+    if (arguments := documents.as_kdet(words)) is None:
         return check_form(words, where)
     command, *rest = arguments
     if command == "convert" and "--out" in rest:

@@ -1,4 +1,4 @@
-"""Prints what is in a data set, and can draw nine of its images; the same as `kdet describe`.
+"""Describes a converted data set and can draw nine of its images, like `kdet describe`.
 
 python tfrecords_tools/describe.py data/train --out sheet.png
 """

@@ -1,4 +1,4 @@
-"""COCO json + images -> TFRecord shards; the same as `kdet convert coco`.
+"""Converts a COCO json file and images to TFRecord shards, like `kdet convert coco`.
 
 python tfrecords_tools/from_coco.py --annotations instances_train2017.json \\
     --images train2017 --out data/train

@@ -1,4 +1,4 @@
-"""VOC XML + images -> TFRecord shards; the same as `kdet convert voc`.
+"""Converts VOC XML files and images to TFRecord shards, like `kdet convert voc`.
 
 python tfrecords_tools/from_voc.py --devkit VOCdevkit/VOC2012 \\
     --list VOCdevkit/VOC2012/ImageSets/Main/trainval.txt --out data/train

@@ -45,8 +45,8 @@ def main(arguments=None) -> int:
     """Runs the `kdet` command.
 
     Returns:
-        Exit code: 0 done; 1 after a one-line error; 2 unknown command; 130 stopped with Ctrl+C. `kdet train` has more, see
-        `kdet.train.main`.
+        The exit code: 0 done; 1 after a one-line error; 2 unknown command; 130 stopped with Ctrl+C.
+        `kdet train` has more, see `kdet.train.main`.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments or arguments[0] in ("-h", "--help"):

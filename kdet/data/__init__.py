@@ -1,10 +1,12 @@
-"""Annotations and images -> TFRecord shards -> static-shape batches.
+"""Data: from annotations and images to TFRecord shards, and from shards to static-shape batches.
 
-schema          what a record, an example and a batch hold
-convert         COCO and VOC annotations, images -> shards; the synthetic data set
-records         shards -> record bytes; decode: record bytes -> example
-batches         examples -> batches; batch_plan: which images make up which batch
-transforms, augment    changes of one example
+schema          the content of a record, an example and a batch
+convert         converts COCO and VOC annotations and images to shards; makes the synthetic data set
+records         reads records from shards
+decode          decodes a record to an example
+batch_plan      selects the images of every batch
+batches         makes batches from examples
+transforms, augment    change one example
 """
 
 import importlib

@@ -1,7 +1,7 @@
-"""How large an image becomes, which canvas it goes on, and which images make up which batch.
+"""The size of each resized image, its canvas, and the images of each batch.
 
-Everything is computed before the first image is read, from sizes alone: a run that is started again
-at step k takes row k, and every worker knows the batches of all others.
+All of this is computed from image sizes before the first image is read. So a run that resumes at
+step k takes row k of the plan, and every worker has the same plan.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from kdet.errors import DataError
 
 
 def resized_shape(height, width, data: Data, xp=np):
-    """Scale and size of images after resizing, by the reference's rules.
+    """The scale and the size of images after resizing, as in the reference.
 
-    "scale": the short side becomes `data.short_side`, unless the long side, rounded, then exceeds
-    `data.long_side`; sizes are rounded half to even. "stretch": both become `data.short_side`.
+    With "scale" the short side becomes `data.short_side`. If the long side, rounded, then exceeds
+    `data.long_side`, the long side becomes `data.long_side`. Sizes are rounded half to even. With
+    "stretch" both sides become `data.short_side`.
 
     Args:
         height, width: integers, arrays or tensors of one shape.
-        xp: `numpy`, or `tensorflow` to trace.
+        xp: `numpy`, or `tensorflow` for a traced function.
     Returns:
-        scale (float64; of "stretch" a pair, of height and of width), new height and new width
-        (int32, at least 1), of that same shape.
+        scale (float64; for "stretch" a pair, of height and of width), new height and new width
+        (int32, at least 1). All have the shape of `height`.
     """
+    # float64 like the reference, because float32 rounds some sizes to another number of pixels
     real, whole = xp.float64, xp.int32
     cast = xp.cast if xp is not np else lambda x, dtype: np.asarray(x, dtype)
     height, width = cast(height, real), cast(width, real)
@@ -39,14 +41,14 @@ def resized_shape(height, width, data: Data, xp=np):
 
 
 def canvas_index(height, width, canvases, xp=np):
-    """Number of the smallest canvas that holds each (resized) image; -1 where none does.
+    """The index of the smallest canvas that each resized image fits on, or -1 if it fits on none.
 
     Args:
         height, width: integer arrays or tensors of one shape.
         canvases: (height, width) pairs, smallest first (`Data.canvas_sizes`).
-        xp: `numpy`, or `tensorflow` to trace.
+        xp: `numpy`, or `tensorflow` for a traced function.
     Returns:
-        int32, of the same shape.
+        int32 of the same shape.
     """
     index = xp.zeros_like(height) - 1
     for k in reversed(range(len(canvases))):
@@ -56,42 +58,47 @@ def canvas_index(height, width, canvases, xp=np):
 
 
 def canvases_of(sizes, canvases, data: Data) -> np.ndarray:
-    """(n,) int32, the canvas of each image of `sizes`, (n, 2) h, w before resizing.
+    """(n,) int32, the canvas index of each image. `sizes` is (n, 2) h, w before resizing.
 
     Raises:
         DataError: an image fits on no canvas.
     """
     _, height, width = resized_shape(sizes[:, 0], sizes[:, 1], data)
     index = canvas_index(height, width, canvases)
-    lost = np.flatnonzero(index < 0)
-    if len(lost):
+    large = np.flatnonzero(index < 0)
+    if len(large):
+        k = large[0]
         raise DataError(
-            f"record {lost[0]}: expected a canvas of at least {height[lost[0]]} x {width[lost[0]]} "
+            f"record {k}: expected a canvas of at least {height[k]} x {width[k]} "
             f"pixels, got {', '.join(f'{h} x {w}' for h, w in canvases)}"
         )
     return index
 
 
 def batch_plan(sizes, canvases, data: Data, batch: int, steps: int, seed: int):
-    """Which records make up which training batch.
+    """Selects the records of each training batch.
 
-    Each epoch is a new permutation of all records. Images queue up for their canvas, a full queue
-    becomes a batch, and what is left in a queue goes on into the next epoch: every record is used
-    once per epoch, late by less than a queue. Fewer steps give the beginning of the same plan.
+    Each epoch is a new permutation of all records. Every canvas has a queue of images. A queue of
+    `batch` images becomes a batch, and the rest waits for the next epoch. So every record is used
+    once per epoch, but some wait in a queue for a part of the next epoch. Fewer steps give the
+    start of the same plan.
 
     Args:
         sizes: (n, 2) integers, h, w of the stored images.
         canvases: (height, width) pairs, smallest first.
+        data: the settings of resizing.
         batch: images per step, all workers together.
+        steps: number of batches.
         seed: not negative.
     Returns:
         records: (steps, batch) int64, record numbers.
-        canvas: (steps,) int32, canvas number of each batch.
+        canvas: (steps,) int32, canvas index of each batch.
     Raises:
         DataError: no records, an image that fits on no canvas, or a batch below 1.
     """
     _check(sizes, batch)
     count, canvas = len(sizes), canvases_of(sizes, canvases, data)
+    # Queues, because a batch has one static shape. To drop the rest would skip rare shapes.
     waiting = len(canvases) * (batch - 1)  # at most this many images are left in the queues
     epochs = -(-(steps * batch + waiting) // count)
     order = np.concatenate([np.arange(0), *(_shuffled(count, seed, e) for e in range(epochs))])
@@ -102,34 +109,36 @@ def batch_plan(sizes, canvases, data: Data, batch: int, steps: int, seed: int):
         batches.append(whole)
         full.append(whole[:, -1])
     batches, full = np.concatenate(batches), np.concatenate(full)
+    # in the order in which the last image of each batch arrives
     records = order[batches[np.argsort(full)[:steps]]].astype(np.int64)
     return records, canvas[records[:, 0]]
 
 
 def _shuffled(count, seed, epoch):
-    # Raw Philox bits are fixed for ever; NumPy may change what `permutation` makes of them.
+    # The raw bits of Philox never change, but NumPy may change its algorithm of `permutation`.
     keys = np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(count)
     return np.argsort(keys, kind="stable")
 
 
 def side_plan(data: Data, steps: int, seed: int) -> np.ndarray:
-    """(steps,) int32, the side of every stretched training batch, one of `data.train_sides()`.
+    """(steps,) int32, the side of every stretched training batch, from `data.train_sides()`.
 
-    The same for all workers; fewer steps give the beginning of the same plan.
+    It is the same for all workers. Fewer steps give the start of the same plan.
     """
     sides = np.array(data.train_sides(), np.int32)
+    # 2**64 - 1 is not the number of an epoch, so these bits differ from those of `_shuffled`
     bits = np.random.Philox(key=np.array([seed, 2**64 - 1], np.uint64)).random_raw(steps)
     return sides[(bits >> np.uint64(11)) % np.uint64(len(sides))]
 
 
 def eval_plan(sizes, canvases, data: Data, batch: int):
-    """Which records make up which evaluation batch: each record once, grouped by canvas.
+    """Selects the records of each evaluation batch. Each record is used once, grouped by canvas.
 
     Args: see `batch_plan`.
     Returns:
-        records: (steps, batch) int64; the last batch of a canvas is filled up with its last image.
-        canvas: (steps,) int32.
-        real: (steps, batch) bool, False where filled up.
+        records: (steps, batch) int64. The last batch of a canvas repeats its last image.
+        canvas: (steps,) int32, canvas index of each batch.
+        real: (steps, batch) bool, False for repeated images.
     Raises:
         DataError: no records, an image that fits on no canvas, or a batch below 1.
     """
@@ -142,6 +151,7 @@ def eval_plan(sizes, canvases, data: Data, batch: int):
     records, real = [], []
     for k in range(len(canvases)):
         mine = np.flatnonzero(index == k)
+        # Repeated images complete the last batch, because a smaller batch would be compiled again.
         fill = -len(mine) % batch
         records.append(np.concatenate([mine, mine[-1:].repeat(fill)]).reshape(-1, batch))
         real.append((np.arange(len(mine) + fill) < len(mine)).reshape(-1, batch))

@@ -1,4 +1,4 @@
-"""Records -> batches (`kdet.data.schema`) for training and evaluation; images -> model inputs."""
+"""Makes batches (`kdet.data.schema`) from records or images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kdet.data.decode import decode
 from kdet.data.records import Records
 from kdet.errors import DataError
 
-_AHEAD = 2  # batches kept ready; a batch of 16 at 896 x 1408 takes 240 MB
+_AHEAD = 2  # batches prepared in advance; a batch of 16 images of 896 x 1408 takes 240 MB
 
 
 def train_batches(
@@ -32,27 +32,21 @@ def train_batches(
     start_step: int = 0,
     shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
-    """Training batches, one per step from `start_step` to `steps`, the same for equal arguments.
+    """Training batches for steps `start_step` to `steps`. Equal arguments give equal batches.
 
     Args:
         schedule_batch: images per step, all workers together.
         steps: steps of the whole run.
-        seed: not negative; order and augmentation are functions of (seed, step, position).
-        start_step: step to go on from; equal to skipping that many batches.
-        shard: (i, n): only worker i's share of each batch, rows i*b/n to (i+1)*b/n.
+        seed: not negative. Order and augmentation are functions of (seed, step, position).
+        start_step: first step. The result is the same as skipping so many batches.
+        shard: (i, n) selects worker i's share of each batch, rows i*b/n to (i+1)*b/n.
     Returns:
-        Batch dicts; all batches of one canvas have exactly its shape.
-        `Records.iterate` goes through them with one-line errors.
+        Batch dicts of the static shape of a canvas. `Records.iterate` gives one-line errors.
     Raises:
-        DataError: a batch that does not divide by the workers, too many objects in an image.
+        DataError: the batch is not a multiple of the workers, or an image has too many objects.
     """
-    worker, workers = shard
-    if not 0 <= worker < workers or schedule_batch % workers:
-        raise DataError(f"batch {schedule_batch} has no share {worker} of {workers} workers")
-    if not 0 <= start_step <= steps:
-        raise DataError(f"start_step must be 0..{steps}, got {start_step}")
-    _check_objects(records, data)
-    canvases = data.canvas_sizes()
+    _check_arguments(records, data, schedule_batch, steps, start_step, shard)
+    (worker, workers), canvases = shard, data.canvas_sizes()
     plan, canvas = batch_plan(records.sizes, canvases, data, schedule_batch, steps, seed)
     share = schedule_batch // workers
     plan = plan[:, worker * share : (worker + 1) * share]
@@ -66,14 +60,11 @@ def train_batches(
 
     def one(k):
         step, position = k // share, k % share
-        key = tf.stack([tf.constant(seed, tf.int64), step])
-        key = tf.random.experimental.stateless_fold_in(key, worker * share + position)
-        example = {**read(plan[step, position]), "seed": key}
+        number, key = plan[step, position], _example_seed(seed, step, worker * share + position)
+        example = {**read(number), "seed": key}
         if changes:
             seen = step * schedule_batch
-            example |= mixup_partner(
-                data.augment, read, len(records), plan[step, position], seen, key
-            )
+            example |= mixup_partner(data.augment, read, len(records), number, seen, key)
             parts = augmented(data, sides[step]), pad_truth
         else:
             parts = (flip, transforms.resize_and_pad(data, sizes[step]), pad_truth)
@@ -82,11 +73,29 @@ def train_batches(
     return _batched(tf.data.Dataset.range(start_step * share, steps * share), one, share)
 
 
-def eval_batches(records: Records, data: Data, batch: int) -> tf.data.Dataset:
-    """Every image once, grouped by canvas; "repeated" marks the rows that fill up a batch.
+def _check_arguments(records, data, schedule_batch, steps, start_step, shard):
+    worker, workers = shard
+    if not 0 <= worker < workers or schedule_batch % workers:
+        raise DataError(f"batch {schedule_batch} has no share {worker} of {workers} workers")
+    if not 0 <= start_step <= steps:
+        raise DataError(f"start_step must be 0..{steps}, got {start_step}")
+    _check_objects(records, data)
 
-    Equal to `prepare` on each image. Truth is not part of it: results are matched by image_id.
-    Raises DataError: an image that fits on no canvas.
+
+def _example_seed(seed, step, position):
+    # The position is that in the global batch, so the number of workers changes no augmentation.
+    key = tf.stack([tf.constant(seed, tf.int64), step])
+    return tf.random.experimental.stateless_fold_in(key, position)
+
+
+def eval_batches(records: Records, data: Data, batch: int) -> tf.data.Dataset:
+    """Evaluation batches with every image once, grouped by canvas.
+
+    "repeated" is True for rows that only complete a batch. Images are equal to those of `prepare`.
+    There is no ground truth in a batch, because results are matched by image_id.
+
+    Raises:
+        DataError: an image fits on no canvas.
     """
     canvases = data.canvas_sizes()
     plan, canvas, real = eval_plan(records.sizes, canvases, data, batch)
@@ -107,19 +116,20 @@ def eval_batches(records: Records, data: Data, batch: int) -> tf.data.Dataset:
 
 
 def prepare(image, data: Data, canvas=None) -> dict:
-    """One image as a detector's input; traceable with unknown height and width.
+    """Prepares one image for a detector. It can be traced with unknown height and width.
 
-    Prediction, evaluation and export all come through here.
+    Prediction, evaluation and export all use this function.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        canvas: (2,) int32 h, w to pad to; by default the smallest one that holds the image.
+        data: the settings of resizing and normalisation.
+        canvas: (2,) int32 h, w to pad to. By default the smallest canvas that the image fits on.
     Returns:
-        image (h, w, 3) float32, resized_size and original_size (2,) float32; not batched.
+        image (h, w, 3) float32, resized_size and original_size (2,) float32, without batch axis.
     Raises:
         tf.errors.InvalidArgumentError: the image fits on no canvas.
     """
-    # On the host wherever it is called, so that prediction, evaluation and export agree bit by bit.
+    # Always on the CPU, so that prediction, evaluation and export give the same bits.
     with tf.device("CPU:0"):
         image = tf.convert_to_tensor(image, tf.uint8)
         height, width = tf.shape(image)[0], tf.shape(image)[1]
@@ -134,15 +144,16 @@ def prepare(image, data: Data, canvas=None) -> dict:
 
 
 def image_batch(images, data: Data) -> dict:
-    """Several images as one batch, on the smallest canvas that holds all of them.
+    """Several images as one batch, on the smallest canvas that all of them fit on.
 
     Args:
-        images: sequence of (H, W, 3) uint8 RGB arrays, of any sizes.
+        images: sequence of (H, W, 3) uint8 RGB arrays of any sizes.
+        data: the settings of resizing and normalisation.
     Returns:
-        image (B, h, w, 3), resized_size and original_size (B, 2), float32. Landscape and portrait
-        together make a canvas that holds both.
+        image (B, h, w, 3), resized_size and original_size (B, 2), float32. For landscape and
+        portrait images together, (h, w) are the largest height and width of their canvases.
     Raises:
-        DataError: no images, or one that is not (H, W, 3) uint8.
+        DataError: no images, or an image that is not (H, W, 3) uint8.
     """
     images = [np.asarray(image) for image in images]
     if not images:
@@ -178,15 +189,16 @@ def _batch_keys(example, train=False):
 def _batched(numbers, function, batch):
     options = tf.data.Options()
     options.deterministic = True
-    # Images are worked on side by side; sharing out each small operation as well only costs.
+    # Images are processed in parallel. To split each small operation as well would cost time.
     options.threading.max_intra_op_parallelism = 1
-    # Workers are given their shares here; TensorFlow must not divide them once more.
+    # `train_batches` already gives each worker its share, so TensorFlow must not split again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     examples = numbers.map(function, num_parallel_calls=tf.data.AUTOTUNE)
     return examples.batch(batch, drop_remainder=True).prefetch(_AHEAD).with_options(options)
 
 
 def _host(array):
+    # On a GPU, every look-up of the input pipeline would be a copy between GPU and CPU.
     with tf.device("CPU:0"):
         return tf.constant(array)
 

@@ -93,8 +93,8 @@ def decode_part(encoded, size, who, top, left, height, width):
 
 
 def _same_size(stored, found, who):
-    said = tf.strings.join(["image ", who, " is not of its recorded size"])
-    return tf.debugging.Assert(tf.reduce_all(stored == found[:2]), [said])
+    message = tf.strings.join(["image ", who, " is not of its recorded size"])
+    return tf.debugging.Assert(tf.reduce_all(stored == found[:2]), [message])
 
 
 def decode(payload, max_edges: int = 0, pixels: bool = True) -> dict:
@@ -125,8 +125,8 @@ def decode(payload, max_edges: int = 0, pixels: bool = True) -> dict:
     if max_edges:
         edges, parts = outlines(values, keep & ~crowd, max_edges)
         drawn = tf.reduce_any(parts >= 0, 1) | crowd | ~keep
-        said = tf.strings.join(["image ", who, " has objects without masks"])
-        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(drawn), [said])]):
+        message = tf.strings.join(["image ", who, " has objects without masks"])
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(drawn), [message])]):
             masks = {"mask_edges": edges[keep], "mask_parts": parts[keep]}
     truth = {"boxes": boxes, "labels": tf.cast(values["object/label"], tf.int32)}
     truth |= {"crowd": crowd, "difficult": values["object/difficult"] > 0}

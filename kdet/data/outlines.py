@@ -1,8 +1,9 @@
-"""Objects' outlines as directed edges, few enough for fixed arrays; `kdet.ops.polygons` draws them.
+"""Outlines of objects as arrays of directed edges. `kdet.ops.polygons` draws masks from them.
 
-An object's mask is the union of its parts, and a part covers what a walk along its edges encloses.
-Polygons keep their points. Run lengths become the steps between the columns' pixels, as one part:
-a vertical edge changes nothing for a mask that is drawn column by column, and is left out.
+The arrays have a fixed size, so outlines with more edges are simplified. The mask of an object is
+the union of its parts, and a part is the area inside its closed edges. A polygon becomes a part
+with its own points. Run lengths become one part with the horizontal edges of the mask. Its vertical
+edges are left out, because they do not change a mask that is drawn column by column.
 """
 
 from __future__ import annotations
@@ -10,19 +11,19 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-MOST_PARTS = 31  # of an object; the largest stay. `kdet.ops.polygons.MAX_PARTS`
+MOST_PARTS = 31  # parts per object, the largest ones; equal to `kdet.ops.polygons.MAX_PARTS`
 
 
 def outlines(values: dict, wanted, most: int):
-    """The outlines of a record's objects; traceable.
+    """The outlines of the objects of a record. It can be traced.
 
     Args:
         values: the record's polygon/*, rle/* and image/height (`kdet.data.schema`).
-        wanted: (n,) bool; the others get no edges.
-        most: E, edges per object; see `outline` for what goes where there are more.
+        wanted: (n,) bool. The outlines of other objects are empty.
+        most: E, the largest number of edges per object. `outline` simplifies larger outlines.
     Returns:
-        (n, E, 4) float32 x1 y1 x2 y2, pixels of the image, and (n, E) int32, the part that each
-        edge belongs to, -1 in unused places.
+        (n, E, 4) float32 x1 y1 x2 y2 in pixels of the image, and (n, E) int32, the part of each
+        edge, which is -1 in unused places.
     """
     names = ("polygon/parts", "polygon/sizes", "polygon/points", "rle/runs", "rle/lengths")
     arrays = [values[name] for name in (*names, "image/height")]
@@ -47,16 +48,17 @@ def _outlines(parts, sizes, points, runs, lengths, height, wanted, most):
 
 
 def outline(polygons, runs, height: int, most: int):
-    """One object's edges.
+    """The edges of one object.
 
-    Where there are more than `most`: of polygons, the point goes first whose triangle with its
-    neighbours is smallest (Visvalingam and Whyatt 1993); of runs, several columns become one.
+    If a polygon has too many edges, the point whose triangle with its neighbours has the smallest
+    area is removed first (Visvalingam and Whyatt 1993). If run lengths have too many edges, several
+    columns become one column.
 
     Args:
-        polygons: list of (p, 2) arrays, x y in pixels; empty where the object has runs.
-        runs: lengths of a mask's runs (`kdet.masks.rle`), or none.
-        height: of the image.
-        most: at least 3.
+        polygons: list of (p, 2) arrays, x y in pixels. It is empty if the object has run lengths.
+        runs: run lengths of a mask (`kdet.masks.rle`), or empty.
+        height: height of the image.
+        most: largest number of edges, at least 3.
     Returns:
         (e, 4) float32 edges and (e,) int32 parts, e <= most.
     """
@@ -71,10 +73,9 @@ def outline(polygons, runs, height: int, most: int):
 
 
 def mirror(edges, width):
-    """Edges (n, E, 4) of an image of this width (float32 scalar), mirrored left to right.
+    """Edges (n, E, 4), mirrored left to right: x' = width - x. `width` is a float32 scalar.
 
-    The exact mirror image, x' = width - x, for polygons as for runs. (The reference moves mirrored
-    polygons, but not runs, one pixel further.)
+    (The reference moves mirrored polygons one pixel further, but not mirrored run lengths.)
     """
     x1, y1, x2, y2 = tf.unstack(edges, axis=-1)
     return tf.stack([width - x1, y1, width - x2, y2], axis=-1)
@@ -86,7 +87,7 @@ def _area(polygon):
 
 
 def _triangles(polygon):
-    """(p,) twice the area of every point's triangle with its two neighbours."""
+    """(p,) twice the area of the triangle of each point and its two neighbours."""
     before, after = np.roll(polygon, 1, axis=0) - polygon, np.roll(polygon, -1, axis=0) - polygon
     return np.abs(before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0])
 
@@ -100,14 +101,14 @@ def _thinned(polygons, most):
             polygons[k] = np.delete(polygons[k], triangles[k].argmin(), axis=0)
             triangles[k] = _triangles(polygons[k])
             total -= 1
-        else:  # the smallest triangle is all there is of this part
+        else:  # the part is only this triangle, so the part is removed
             total -= len(polygons.pop(k))
             triangles.pop(k)
     return polygons
 
 
 def _steps(runs, height, most):
-    """The horizontal edges around a mask: (e, 4) float32."""
+    """The horizontal edges of a mask, (e, 4) float32."""
     columns, tops, bottoms = _pieces(runs, height)
     if not len(columns):
         return np.zeros((0, 4), np.float32)
@@ -115,9 +116,9 @@ def _steps(runs, height, most):
     for stride in range(1, width + 1):
         middles = left + np.arange(0, width, stride) + stride // 2
         kept = np.flatnonzero(np.isin(columns, np.minimum(middles, left + width - 1)))
-        if stride == width:  # one column is left; of its pieces the longest count
+        if stride == width:  # one column is left, of which the longest pieces are used
             kept = kept[np.argsort(tops[kept] - bottoms[kept], kind="stable")[: most // 2]]
-        # sorted by row, neighbouring columns stand side by side and join into one edge
+        # sorted by row, edges of neighbouring columns follow each other and are joined
         group = np.tile((columns[kept] - left) // stride, 2)
         place = np.sort(np.concatenate([tops[kept], bottoms[kept]]) * (width + 2) + group)
         first = np.flatnonzero(np.diff(place, prepend=-2) != 1)
@@ -130,7 +131,7 @@ def _steps(runs, height, most):
 
 
 def _pieces(runs, height):
-    """Every column's stretches of mask: column, first row, row after the last; each (p,) int."""
+    """The vertical pieces of a mask: column, first row, row after the last, (p,) int each."""
     flips = np.cumsum(runs)
     start, end = flips[:-1:2], flips[1::2]
     start, end = start[end > start], end[end > start]

@@ -1,6 +1,6 @@
-"""A folder of shards opened, checked and read: any record at any time, inside or outside tf.data.
+"""Opens and checks a converted data set, and reads its records in any order, also in tf.data.
 
-The folder is what `kdet.data.convert.write` leaves: dataset.json, index.npz and TFRecord shards.
+`kdet.data.convert.write` writes its folder: dataset.json, index.npz and TFRecord shards.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from kdet.data.schema import VERSION
 from kdet.errors import ConfigError, DataError
 from kdet.files import sha256_of
 
-_HEADER, _FOOTER = 12, 4  # TFRecord framing around each payload, in bytes
+_HEADER, _FOOTER = 12, 4  # bytes of the TFRecord format before and after each record
 _COLUMNS = ("shard", "offset", "length", "fingerprint", "height", "width", "image_id", "objects")
 
 
 @dataclass(frozen=True, eq=False)
 class Records:
-    """The records of one data set; row k of every array is record k.
+    """The records of one data set. Row k of every array is record k.
 
     Attributes:
-        folder: where it lies.
+        folder: folder of the data set.
         labels: names and source ids of the classes.
-        shards: dataset.json's list: file, records, bytes, sha256 of each shard.
-        index: columns of index.npz by name, (n,) each.
+        shards: file, records, bytes and sha256 of each shard, from dataset.json.
+        index: column name -> (n,) array, from index.npz.
     """
 
     folder: Path
@@ -44,13 +44,13 @@ class Records:
 
     @classmethod
     def open(cls, folder, split: str | None = None) -> Records:
-        """Opens a data set and checks that its files belong together (not their content).
+        """Opens a data set and checks that its files belong together. Records are not read.
 
         Args:
             folder: a folder with dataset.json, or the parent of several such folders.
-            split: which of them, e.g. "train"; not used where `folder` itself is a data set.
+            split: the folder to open in a parent, e.g. "train".
         Raises:
-            DataError: something is missing, truncated, of another schema, or inconsistent.
+            DataError: a file is missing, truncated or inconsistent, or has another schema.
         """
         folder = _locate(Path(folder), split)
         try:
@@ -82,12 +82,12 @@ class Records:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that differ for records of another content or order."""
+        """Sixteen hexadecimal digits that depend on the classes, the records and their order."""
         parts = [self.labels.names, [shard["sha256"] for shard in self.shards]]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def check_sizes(self):
-        """Raises DataError where a shard is missing or not as long as it was written."""
+        """Raises DataError if a shard is missing or does not have its recorded size."""
         for k, shard in enumerate(self.shards):
             path = self._path(k)
             if not path.is_file():
@@ -101,25 +101,27 @@ class Records:
             raise DataError(f"{path}: expected {shard['bytes']} bytes, found {found}{cut}")
 
     def check_layout(self):
-        """Raises DataError where the index does not describe the shards without a gap."""
+        """Raises DataError if the index does not describe the shards from start to end."""
         shard, length = self.index["shard"], self.index["length"]
         wanted = np.repeat(np.arange(len(self.shards)), [s["records"] for s in self.shards])
         if not np.array_equal(shard, wanted):
-            raise DataError(f"{self.folder}: index.npz and dataset.json count different records")
+            raise DataError(f"{self.folder}: index.npz and dataset.json have different records")
         for k, described in enumerate(self.shards):
             mine = np.flatnonzero(shard == k)
             ends = np.cumsum(length[mine] + _HEADER + _FOOTER)
             starts = np.concatenate([[0], ends])[:-1] + _HEADER
             wrong = mine[self.index["offset"][mine] != starts]
             if len(wrong):
-                raise DataError(f"{self.folder}: index.npz misplaces record {self._name(wrong[0])}")
+                raise DataError(
+                    f"{self.folder}: index.npz has a wrong offset for record {self._name(wrong[0])}"
+                )
             if len(mine) and ends[-1] != described["bytes"]:
                 raise DataError(
                     f"{self._path(k)}: expected {described['bytes']} bytes, index has {ends[-1]}"
                 )
 
     def verify(self):
-        """Reads every byte. Raises DataError for the first shard whose SHA-256 is another one."""
+        """Reads every byte. Raises DataError for the first shard with a different SHA-256."""
         self.check_sizes()
         for k, shard in enumerate(self.shards):
             found = sha256_of(self._path(k))
@@ -130,23 +132,23 @@ class Records:
                 )
 
     def read(self, number):
-        """One record's bytes; traceable, meant for `Dataset.map`.
+        """Reads the bytes of one record. It can be traced, for example in `Dataset.map`.
 
-        A seek, not a scan. TensorFlow checks the framing's CRC, and the content is compared with
-        the index, which finds a shard exchanged for another one.
+        It seeks to the record and does not scan the shard. TensorFlow checks the CRC, and the
+        fingerprint in the index detects a shard that was replaced by another one.
 
         Args:
             number: () int64 tensor or int, 0..n-1.
         Returns:
             () string tensor, for `decode` or `parse`.
         Raises:
-            tf.errors.OpError: damaged data; `explain` says it in one line.
+            tf.errors.OpError: damaged data. `explain` makes a one-line message from it.
         """
         number = tf.cast(number, tf.int64)
         shard, start, fingerprint = (tf.gather(column, number) for column in self._tensors[1:])
         path = tf.gather(self._tensors[0], shard)
         spec = {"output_types": [tf.string], "output_shapes": [()]}
-        # Unlike tf.data.TFRecordDataset, the op itself can start anywhere in the file.
+        # tf.data.TFRecordDataset cannot start at an offset, but its op can.
         stream = tf.raw_ops.TFRecordDatasetV2(
             filenames=path[None],
             compression_type="",
@@ -162,10 +164,7 @@ class Records:
             return tf.identity(payload)
 
     def explain(self, error: tf.errors.OpError) -> DataError:
-        """The DataError for what TensorFlow raised while reading, naming shard and record.
-
-        Returns an exception, to be raised by the caller.
-        """
+        """Returns a DataError with shard and record for an error that TensorFlow raised."""
         try:
             self.check_sizes()
         except DataError as found:
@@ -173,14 +172,15 @@ class Records:
         lines = [x for x in error.message.splitlines() if x.strip() and "{{node" not in x]
         line = lines[-1].strip() if lines else type(error).__name__
         place = re.search(r"record at (\d+)", line)
-        starts = (int(place[1]), int(place[1]) + _HEADER) if place else ()  # payload, or framing
+        # the message has the offset of the record's content or of its header
+        starts = (int(place[1]), int(place[1]) + _HEADER) if place else ()
         for number in np.flatnonzero(np.isin(self.index["offset"], starts)):
             try:
                 self.read(int(number))
             except tf.errors.OpError:
                 path = self._path(self.index["shard"][number])
                 return DataError(f"{path}: record {self._name(number)} is damaged")
-        line = re.sub(r"^.*with iterator: \S+: ", "", line)  # which op of the pipeline it was
+        line = re.sub(r"^.*with iterator: \S+: ", "", line)  # without the op of the pipeline
         match = re.search(r"assertion failed: \[(?:b')?(.*?)'?\]", line)
         return DataError(match[1] if match else f"{self.folder}: {line}")
 
@@ -202,7 +202,7 @@ class Records:
 
     @functools.cached_property
     def _tensors(self):
-        # Kept on the host: on a GPU every look-up of the input pipeline would cross the bus.
+        # On the CPU, because on a GPU every look-up of the input pipeline would be a copy.
         with tf.init_scope(), tf.device("CPU:0"):
             paths = [os.fspath(self._path(k)) for k in range(len(self.shards))]
             columns = (self.index["shard"], self.index["offset"] - _HEADER)
@@ -223,7 +223,7 @@ def _locate(folder, split):
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     inside = sorted(p.parent.name for p in folder.glob("*/dataset.json"))
-    holds = f"it holds {', '.join(inside)}" if inside else "was it converted to the end?"
+    holds = f"it holds {', '.join(inside)}" if inside else "was the conversion completed?"
     wanted = f"dataset.json or {split}/dataset.json" if split else "dataset.json"
     raise DataError(f"{folder}: expected {wanted}; {holds}")
 

@@ -1,8 +1,8 @@
-"""What happens to one example between the record and the batch; TensorFlow ops only.
+"""Transforms of one example between the record and the batch, with TensorFlow operations only.
 
-A transform is a closure on an example dict (`kdet.data.schema`). Random ones take their numbers
-from `example["seed"]`, (2,) int32, which the pipeline derives from (seed, step, position in the
-global batch); each folds in a constant of its own, so that they are independent of each other.
+A transform is a function from example dict to example dict (`kdet.data.schema`). Random transforms
+use `example["seed"]`, (2,) int32, which depends on (seed, step, position in the global batch). Each
+one folds its own constant into the seed, so that they are independent of each other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _FLIP, _SAMPLE = 1, 2  # folded into the seed
 
 
 def flip(probability: float):
-    """Mirrors image, boxes and outlines left to right; in pixels of the image as it is then."""
+    """Mirrors image, boxes and outlines left to right with the given probability."""
 
     def mirrored(example):
         width = tf.cast(tf.shape(example["image"])[1], tf.float32)
@@ -41,7 +41,7 @@ def flip(probability: float):
 
 
 def normalise(data: Data):
-    """Pixels of 0..255 -> float32: (image / 255 - mean) / std, channels in the order asked for."""
+    """Normalises pixels of 0..255: (image / 255 - mean) / std, with channels as in `data`."""
     scale = tf.constant([1 / (255 * s) for s in data.std], tf.float32)
     offset = tf.constant([-m / s for m, s in zip(data.mean, data.std)], tf.float32)
 
@@ -50,7 +50,7 @@ def normalise(data: Data):
         if data.channels == "BGR":
             image = tf.reverse(image, [2])
         height, width = tf.shape(image)[0], tf.shape(image)[1]
-        # Whole rows at a time: broadcasting over three channels is five times slower.
+        # on whole rows, because broadcasting over three channels is five times slower
         flat = tf.cast(tf.reshape(image, [height, width * 3]), tf.float32)
         flat = flat * tf.tile(scale, [width]) + tf.tile(offset, [width])
         return {**example, "image": tf.reshape(flat, [height, width, 3])}
@@ -59,22 +59,24 @@ def normalise(data: Data):
 
 
 def resize_and_pad(data: Data, canvas):
-    """uint8 image -> resized and normalised, padded to `canvas`; boxes are scaled with it.
+    """Resizes, normalises and pads a uint8 image to `canvas`, and scales its boxes.
 
     A stretched image is resized in whole numbers, as in the reference, and then normalised. See
     `resize_image`.
     """
+    # With "scale", normalising comes first, so that the padding is 0 after it.
     parts = normalise(data), resize_image(data, canvas)
     return chain(*(parts if data.resize == "scale" else reversed(parts)))
 
 
 def resize_image(data: Data, canvas):
-    """Resizes an image by `kdet.data.batch_plan.resized_shape` and pads it; boxes go with it.
+    """Resizes an image to `kdet.data.batch_plan.resized_shape`, pads it and scales its boxes.
 
-    The image is float32 for "scale", uint8 for "stretch", which fills the canvas. Adds
-    resized_size, (2,) float32: scale * (h, w), not rounded, as the reference trains with.
+    The image is float32 for "scale", and uint8 for "stretch", which fills the canvas. The result
+    has resized_size, (2,) float32, which is scale * (h, w) without rounding, as in the reference.
 
     Args:
+        data: the settings of resizing.
         canvas: (2,) int32 h, w of the result, not smaller than the resized image.
     """
 
@@ -116,9 +118,9 @@ def scale_boxes(boxes, scale, corners="inclusive"):
 
 
 def pad_truth(max_boxes: int):
-    """Truth for training, padded: boxes (M, 4), labels (M,) int32, valid (M,) bool, outlines.
+    """Pads the ground truth: boxes (M, 4), labels (M,) int32, valid (M,) bool, and outlines.
 
-    Crowd regions are left out, as in the reference, and so simply not labelled.
+    Crowd regions are left out, as in the reference, so their area counts as background.
     """
 
     def apply(example):
@@ -148,12 +150,12 @@ def pad_truth(max_boxes: int):
 
 
 def sample_seed(seed):
-    """() int32 for the draws inside the training step, from an example's seed."""
+    """() int32 for random numbers inside the training step, from an example's seed."""
     return tf.random.experimental.stateless_fold_in(seed, _SAMPLE)[0]
 
 
 def chain(*transforms):
-    """One transform that applies all, first to last."""
+    """One transform that applies all transforms in their order."""
 
     def apply(example):
         for transform in transforms:

@@ -88,7 +88,7 @@ def _unshaped(font):
 def chosen() -> list[Font]:
     """The font that the environment variable KDET_FONT names, if it can be read.
 
-    What cannot be read is said once on stderr.
+    What cannot be read is reported once on stderr.
     """
     file = os.environ.get(VARIABLE)
     if not file:

@@ -1,7 +1,7 @@
 """Text of any script on pictures, in as few fonts as will do.
 
 The fonts are tried in this order: KDET_FONT, Pillow's own, DejaVu Sans, those of the machine.
-What none of them has is drawn as something readable, and that is said once on stderr.
+What none of them has is drawn as something readable, and that is reported once on stderr.
 """
 
 from __future__ import annotations

@@ -82,8 +82,8 @@ def conv_batch_norm(
 class FrozenNormConv2D(ConfiguredLayer):
     """y = scale * conv(x, kernel) + offset, computed as conv(x, scale * kernel) + offset.
 
-    `scale` and `offset` are folded batch-norm statistics. They are never trained, whatever the
-    value of `trainable` is. The folded form runs as one convolution with a bias.
+    `scale` and `offset` are folded batch-norm statistics. They are never trained, even if the layer
+    is trainable. The folded form runs as one convolution with a bias.
 
     Args:
         filters: output channels.

@@ -229,7 +229,7 @@ def _with_weights(detector, path, entries, labels):
 
 
 def read_weights(path, names):
-    """Yields (variable path, array) of the named weights in a checkpoint of kdet."""
+    """Yields (variable path, array) of the weights with these names in a kdet checkpoint."""
     for name, value in read_entries(path, [f"weights/{name}" for name in names]):
         yield name.removeprefix("weights/"), value
 

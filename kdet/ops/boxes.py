@@ -31,9 +31,9 @@ def iou(a, b, min_overlap=0.0):
     Args:
         a: (..., N, 4) boxes.
         b: (..., M, 4) boxes.
-        min_overlap: pairs that share fewer pixels than this in x or in y count as disjoint. 1 gives
-            the reference's final NMS, which tests inclusive corners for an intersection before it
-            adds 1.
+        min_overlap: pairs that share fewer pixels than this in x or in y count as disjoint. The
+            reference's NMS corresponds to 1, because it tests inclusive corners for an intersection
+            before it adds 1.
     Returns:
         (..., N, M) float32; 0 where the union is empty.
     """

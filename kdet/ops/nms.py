@@ -21,10 +21,10 @@ def batched_nms(
 ):
     """Greedy NMS: takes boxes by descending score and drops boxes that overlap a taken one.
 
-    The sorted candidates are visited in blocks. The boxes taken so far first suppress boxes of the
-    block. Inside the block, `taken = not (S and taken)` is iterated until it stops changing, where
-    S is the strictly lower triangular matrix "overlaps an earlier box". That is the greedy result.
-    The loop ends when every image has `keep` boxes or no more candidates.
+    The sorted candidates are visited in blocks. First, the boxes taken so far suppress boxes of the
+    block. Then `taken = not (S and taken)` is iterated inside the block until it stops changing,
+    where S is the strictly lower triangular matrix "overlaps an earlier box". This is the greedy
+    result. The loop ends when every image has `keep` boxes or no more candidates.
 
     Args:
         boxes: (B, N, 4) float32.

@@ -117,7 +117,9 @@ def _crossings(points, size):
 
 
 def best_object(regions, boxes, present):
-    """Index of the object with the highest IoU with each region, (B, N) int32, first on ties.
+    """Index (B, N) int32 of the object whose box has the highest IoU with each region.
+
+    The first object is used on ties.
 
     Args:
         regions: (B, N, 4).

@@ -99,10 +99,10 @@ def test_open_refuses_what_does_not_belong_together(folder, tmp_path):
     broken(lambda f: edit(f, lambda d: d.update(records=6)), "must be 6 integers")
     broken(lambda f: edit_index(f, length=np.array([None] * 7)), "allow_pickle")
     broken(lambda f: edit_index(f, length=np.ones(7)), "length must be 7 integers, got float64")
-    broken(lambda f: edit_index(f, shard=np.zeros(7, np.int32)), "count different records")
+    broken(lambda f: edit_index(f, shard=np.zeros(7, np.int32)), "have different records")
     offset = Records.open(folder).index["offset"].copy()
     offset[4] += 1
-    broken(lambda f: edit_index(f, offset=offset), r"misplaces record 4 \(image id 104\)")
+    broken(lambda f: edit_index(f, offset=offset), r"wrong offset for record 4 \(image id 104\)")
 
 
 def test_read_returns_every_record_in_any_order(folder, make_record):

@@ -1,7 +1,7 @@
-"""Damaged annotation files, images, shards and checkpoints; see `soak.py`.
+"""Tests damaged annotation files, images, shards and checkpoints for `soak.py`.
 
-Whatever is wrong with a file must end in a one-line KdetError, in a listed problem, or in a result
-that can be read; never in another exception, in half-written output or in unbounded memory.
+A damaged file must give a one-line KdetError, a listed problem, or a result that can be read. It
+must never give another exception, incomplete output or unlimited memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WORDS = [
 
 
 def damaged(data: bytes, rng) -> bytes:
-    """A copy with one to eight random changes: flips, cuts, repeats, words put in."""
+    """A copy with one to eight random changes: replaced, removed, repeated or added bytes."""
     data = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 4, 8))):
         at, kind = rng.randrange(max(len(data), 1)), rng.randrange(6)
@@ -48,7 +48,7 @@ def damaged(data: bytes, rng) -> bytes:
 
 
 def fuzz(flags, folder, rng):
-    """All four kinds; prints how many were refused and how many could be read."""
+    """Tests all kinds of files. Prints how many were refused and how many could be read."""
     import soak
 
     annotations, photos = soak.make_photos(folder, 6)
@@ -69,7 +69,7 @@ def fuzz(flags, folder, rng):
 
 
 def outcome(function):
-    """False for a one-line KdetError, True for a result; any other exception is a defect."""
+    """False for a one-line KdetError, True for a result. Any other exception is an error."""
     from kdet.errors import KdetError
 
     try:
@@ -87,7 +87,7 @@ VOC = b"""<annotation><filename>0001.jpg</filename><size><width>64</width><heigh
 
 
 def annotation_files(folder, data, photos, count, rng, kind):
-    """Converts damaged annotations; what is written must be a whole data set."""
+    """Converts damaged annotations. A data set that is written must be complete."""
     from kdet.data import Records, convert_coco, convert_voc
 
     out, tally = folder / "out", [0, 0]
@@ -119,7 +119,7 @@ def annotation_files(folder, data, photos, count, rng, kind):
 
 
 def images(folder, count, rng):
-    """Prepares damaged images; what the converter accepts, training must decode."""
+    """Prepares damaged images. Training must decode the images that the converter accepts."""
     import io
 
     from PIL import Image
@@ -149,7 +149,7 @@ def images(folder, count, rng):
 
 
 def shards(folder, annotations, photos, count, rng):
-    """Reads data sets of which one file is damaged."""
+    """Reads data sets with one damaged file."""
     import tensorflow as tf
 
     from kdet.data import Records, convert_coco
@@ -175,7 +175,7 @@ def shards(folder, annotations, photos, count, rng):
 
 
 def checkpoints(folder, count, rng):
-    """Loads damaged checkpoints of kdet, and damaged archives of Paddle."""
+    """Loads damaged checkpoints of kdet and damaged archives of Paddle."""
     from dataclasses import replace
 
     import kdet

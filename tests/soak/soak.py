@@ -1,12 +1,12 @@
-"""Robustness, measured: kills, damaged files, and memory over many steps.
+"""Measures robustness: killed processes, damaged files, and memory over many steps.
 
 python tests/soak/soak.py kill-train --kills 100
 python tests/soak/soak.py kill-convert --kills 100
 python tests/soak/soak.py fuzz
 python tests/soak/soak.py memory --steps 2000
 
-Every part prints one line with its figures and ends with exit code 1 if something is wrong. All
-random choices come from --seed. docs/benchmarks.md holds the figures of the last run.
+Every part prints one line with its results. The exit code is 1 if something is wrong. All random
+choices depend on --seed. docs/benchmarks.md has the results of the last run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TRAIN = [
 
 
 def kdet(*arguments, **options):
-    """Starts the `kdet` command in a process of its own."""
+    """Starts the `kdet` command in a new process."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-m", "kdet", *map(str, arguments)]
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
@@ -40,14 +40,14 @@ def kdet(*arguments, **options):
 
 
 def finish(process):
-    """Waits for a process; ends the program with its last lines if it failed."""
+    """Waits for a process. If it failed, prints the end of its errors and exits."""
     errors = process.communicate()[1]
     if process.returncode:
         raise SystemExit(f"exit code {process.returncode}: {errors[-2000:]}")
 
 
 def make_photos(folder, images=120):
-    """A COCO folder of small synthetic photos: the annotation file and the image folder."""
+    """Makes a COCO data set of small synthetic images: the annotation file and the image folder."""
     import numpy as np
     from PIL import Image
 
@@ -73,14 +73,16 @@ def make_photos(folder, images=120):
 
 
 def kill_loop(start, done, kills, rng, delays):
-    """Starts a command again and again and kills it at a random moment, `kills` times.
+    """Starts a command repeatedly and kills it after a random time, `kills` times.
 
     Args:
         start: () -> running process.
-        done: called when a command ended by itself before its kill; prepares a new round.
-        delays: least and largest seconds before a kill.
+        done: called when a command ended before it was killed. It prepares a new round.
+        kills: number of kills.
+        rng: random.Random.
+        delays: smallest and largest number of seconds before a kill.
     Returns:
-        number of rounds that were finished.
+        The number of completed rounds.
     """
     killed = rounds = 0
     while killed < kills:
@@ -101,7 +103,7 @@ def kill_loop(start, done, kills, rng, delays):
 
 
 def kill_train(flags, folder, rng):
-    """A killed and resumed training run ends with the weights of the uninterrupted one."""
+    """Checks that a killed and resumed run ends with the weights of an uninterrupted run."""
     import numpy as np
 
     annotations, photos = make_photos(folder)
@@ -137,7 +139,7 @@ def kill_train(flags, folder, rng):
 
 
 def kill_convert(flags, folder, rng):
-    """A killed conversion that is started again writes the bytes of the uninterrupted one."""
+    """Checks that a killed and restarted conversion writes the files of an uninterrupted one."""
     annotations, photos = make_photos(folder, 400)
     convert = ["convert", "coco", "--annotations", annotations, "--images", photos, "--shards=8"]
     finish(kdet(*convert, "--out", folder / "whole"))
@@ -158,7 +160,7 @@ def kill_convert(flags, folder, rng):
 
 
 def memory(flags, folder, rng):
-    """Resident memory over many training steps of a small row, after a warm-up."""
+    """Checks that resident memory stays constant over many training steps of a small row."""
     annotations, photos = make_photos(folder)
     finish(kdet("convert", "coco", "--annotations", annotations, "--images", photos,
                 "--out", folder / "data"))  # fmt: skip
@@ -172,6 +174,7 @@ def memory(flags, folder, rng):
             pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
             seen.append((step, pages * os.sysconf("SC_PAGE_SIZE") / 2**20))
     finish(process)
+    # without the first tenth of the steps, in which TensorFlow fills its caches
     early = [m for step, m in seen if steps * 0.1 <= step <= steps * 0.2]
     late = [m for step, m in seen if steps * 0.9 <= step < steps]
     first, last = (sorted(part)[len(part) // 2] for part in (early, late))

@@ -1,1 +1,1 @@
-"""Random changes of stretched training images, and resizing as OpenCV and Pillow do it."""
+"""Data augmentation of stretched training images, and resizing as in OpenCV and Pillow."""

@@ -1,10 +1,11 @@
-"""Views of images -> training images: one pass over rows, one over columns that also mixes colours.
+"""Computes training images from views: a pass over rows, and a pass over columns and channels.
 
-The sums are those of `kdet.data.augment.resize`, computed as small dense products: neighbouring
-pixels of the result read nearly the same pixels of the image, so each strip of the result is one
-product. That takes a fifth of the time of a sparse product, and the product over columns can mix
-colours at no cost. Copies, and the number of operations, cost as much as the sums. So pixels stay
-bytes until their strip is cut, and Lanczos weights are computed where they are used.
+The result is the same weighted sum as in `kdet.data.augment.resize`, computed with small dense
+matrix products. Neighbouring pixels of the result read nearly the same pixels of the image, so the
+result is split into strips, and each strip is one product. This takes a fifth of the time of a
+sparse product, and the product over columns can change colours at no cost. Copies and the number of
+operations take as much time as the sums. So pixels are uint8 until their strip is cut, and Lanczos
+weights are computed in the form in which they are used.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ import tensorflow as tf
 
 from kdet.data.augment.resize import Window, lanczos_kernel, resize_weights
 
-_STRIPS = 15  # of the result along each axis
-_WIDE = 20  # of the result's rows in a strip; a small picture needs fewer strips
+_STRIPS = 15  # number of strips of the result along each axis
+_WIDE = 20  # rows per strip if the number of strips depends on the image
 
 
 class AxisFilter(NamedTuple):
-    """How one axis of the result is made: s strips of i pixels, each from j pixels of the image.
+    """The filter of one axis: s strips of i result pixels, each computed from j image pixels.
 
     Attributes:
-        first: () int32, the first pixel of the result that the image reaches.
-        count: () int32, how many it reaches; s * i may be some more.
-        base: (s,) int32, each strip's first pixel of the image; it may lie outside.
+        first: () int32, the first pixel of the result that depends on the image.
+        count: () int32, the number of such pixels. s * i may be a little larger.
+        base: (s,) int32, the first image pixel of each strip, which may be outside of the image.
         weight: (s, j, i) float32, 0 outside of the image.
-        cover: (s * i,) float32, the share of the image in each pixel of the result.
+        cover: (s * i,) float32, the sum of the weights of image pixels for each result pixel.
     """
 
     first: tf.Tensor
@@ -38,15 +39,16 @@ class AxisFilter(NamedTuple):
 
 
 def axis_filters(method, window: Window, sizes, side, both_shrink, mirrored=None, strips=_STRIPS):
-    """One axis of a view of images of several sizes: a list of `AxisFilter`.
+    """A list with the `AxisFilter` of one axis for each image of a view.
 
     Args:
-        method: one of `METHODS`, or () int32 and a tuple of methods that it chooses from.
-        sizes: list of () int32; in place of the window's.
+        method: one of `METHODS`, or a pair of () int32 and a tuple of methods, to select one.
+        window: the `Window` of the view. Its size is not used.
+        sizes: list of () int32, the size of each image along this axis.
         side: () int32, pixels of the result.
         both_shrink: () bool, see `resize_weights`.
-        mirrored: () bool.
-        strips: how many; None: as many as there are `_WIDE` pixels.
+        mirrored: () bool, or None.
+        strips: number of strips. None makes one strip for `_WIDE` pixels.
     """
     windows = [window._replace(size=size) for size in sizes]
     if method == "lanczos":
@@ -83,19 +85,19 @@ def _axis_filter(index, weight, size, strips):
 
 
 def _places(used, strips):
-    """First and number of the pixels used, those of each strip in turn, strips and their width."""
+    """First used pixel, number of used pixels, pixels of all strips, (strips, pixels per strip)."""
     count = tf.reduce_sum(tf.cast(used, tf.int32))
     first = tf.argmax(used, output_type=tf.int32)
     if strips is None:
         strips = tf.maximum(-(-count // _WIDE), 1)
     wide = tf.maximum(-(-count // strips), 1)
-    # spare places repeat the last pixel; what they give is cut off
+    # Places after the end repeat the last pixel, and `mix_rows` and `mix_columns` cut them off.
     place = first + tf.minimum(tf.range(strips * wide), tf.maximum(count - 1, 0))
     return first, count, place, (strips, wide)
 
 
 def _lanczos_filter(window, side, mirrored, strips):
-    """With the weights of `resize_weights`, made in their place: a list of them is not needed."""
+    """An `AxisFilter` with the Lanczos weights of `resize_weights`, computed strip by strip."""
     scale = tf.cast(window.length, tf.float64) / tf.cast(side, tf.float64)
     pixel = tf.range(side)
     if mirrored is not None:
@@ -124,7 +126,7 @@ def _lanczos_filter(window, side, mirrored, strips):
 
 
 def source_range(axis: AxisFilter, size):
-    """The first pixel of the image that is looked at, and the one after the last."""
+    """The first image pixel that is read, and the one after the last."""
     low = tf.clip_by_value(tf.reduce_min(axis.base), 0, size - 1)
     high = tf.reduce_max(axis.base) + tf.shape(axis.weight)[1]
     return low, tf.clip_by_value(high, low + 1, size)
@@ -134,7 +136,8 @@ def mix_rows(image, rows: AxisFilter):
     """The pass over rows.
 
     Args:
-        image: (h, w, c), any number type.
+        image: (h, w, c) of any numeric dtype.
+        rows: the filter of the vertical axis.
     Returns:
         (rows.count, w * c) float32.
     """
@@ -147,12 +150,13 @@ def mix_rows(image, rows: AxisFilter):
 
 
 def mix_columns(mixed, columns: AxisFilter, colours, light=None):
-    """The pass over columns, and over channels.
+    """The pass over columns and over channels.
 
     Args:
-        mixed: (n, w * 3) of `mix_rows`.
-        colours: (3, 3) float32: pixel @ colours is the result's.
-        light: (s * i, 3) float32, added.
+        mixed: (n, w * 3), the result of `mix_rows`.
+        columns: the filter of the horizontal axis.
+        colours: (3, 3) float32. A pixel p becomes p @ colours.
+        light: (s * i, 3) float32, added to the result.
     Returns:
         (n, columns.count * 3) float32.
     """
@@ -161,7 +165,7 @@ def mix_columns(mixed, columns: AxisFilter, colours, light=None):
     weight = tf.reshape(columns.weight, [_STRIPS * reach, wide])
     weight = tf.matmul(weight, tf.reshape(colours, [wide, 9 * wide]))
     weight = tf.reshape(weight, [_STRIPS * 3 * reach, 3 * wide])
-    # A strip's pixels and their weights, where they lie inside of the image: from where, how many.
+    # First index and number of the pixels of each strip inside of the image, and of their weights.
     size = tf.shape(mixed)[1] // 3
     low = tf.clip_by_value(columns.base, 0, size)
     length = tf.clip_by_value(columns.base + reach, low, size) - low
@@ -183,7 +187,7 @@ def mix_columns(mixed, columns: AxisFilter, colours, light=None):
 
 
 def pad_to(part, rows: AxisFilter, columns: AxisFilter, side, fill=0.0):
-    """(side, side * 3) of `fill`, and `part` where the image reaches."""
+    """(side, side * 3), which is `part` where the image is and `fill` elsewhere."""
     below = side - rows.first - rows.count
     right = side - columns.first - columns.count
     room = [[rows.first, below], [3 * columns.first, 3 * right]]

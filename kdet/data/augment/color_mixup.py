@@ -1,7 +1,7 @@
-"""Training images of the single-stage rows, changed at random: `kdet.config.Augment`.
+"""Random augmentation of stretched training images: `kdet.config.Augment`.
 
-Every change is drawn from `example["seed"]`, then all of them are applied in one pass over the
-pixels. The reference's order is kept: what it does first acts on what it does later.
+All changes are drawn from `example["seed"]` first. Then they are applied in one pass over the
+pixels. Their order is that of the reference.
 """
 
 from __future__ import annotations
@@ -19,22 +19,21 @@ from kdet.data.transforms import scale_boxes
 
 _VIEW, _COLOUR, _METHOD, _MIXUP, _PARTNER = 3, 4, 5, 6, 7  # folded into the seed
 _GREY = (0.299, 0.587, 0.114)
-# Y I Q from R G B and back, as the reference has them
+# from R G B to Y I Q and back, with the reference's numbers
 _TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.321), (0.211, -0.523, 0.311))
 _FROM_YIQ = ((1.0, 0.956, 0.621), (1.0, -0.272, -0.647), (1.0, -1.107, 1.705))
 
 
 def augmented(data: Data, side):
-    """Example -> augmented, resized to `side`, normalised; boxes go with it.
+    """Augments an example, resizes it to `side` and normalises it, together with its boxes.
 
-    Its image is uint8, or "encoded" (`decode`'s `pixels=False`): then what is seen is decoded.
-
-    Where the example has "partner" (an example too), the two are mixed and "scores", (n,) float32,
-    say how much of its image each box belongs to. Crowds are left out.
+    The example has an uint8 "image", or "encoded" (from `decode` with `pixels=False`), of which
+    only the visible part is decoded. If it has another example as "partner", the two are mixed, and
+    "scores", (n,) float32, are the mixup weights of the boxes. Crowds are left out.
 
     Args:
-        data: stretched.
-        side: () int32.
+        data: settings with resize="stretch".
+        side: () int32, side of the result in pixels.
     """
 
     @tf.autograph.experimental.do_not_convert
@@ -43,6 +42,7 @@ def augmented(data: Data, side):
         share = _share(data, example)
         shares = [share, 1 - share][: len(examples)]
         truth = _truth(examples, shares)
+        # Mixup comes first, so the view is drawn in a frame that contains both images.
         sizes = [_size(e) for e in examples]
         size = tf.reduce_max(tf.stack(sizes), 0)
         seed = example["seed"]
@@ -61,14 +61,17 @@ def augmented(data: Data, side):
 
 
 def mixup_partner(augment, read, records: int, number, seen, seed) -> dict:
-    """What mixup adds to an example: "partner", another record, until `augment.mixup_images`.
+    """The entries that mixup adds to an example: "partner" (another record) and "mixes".
 
     Args:
-        read: record number -> example, encoded.
-        records: how many there are; a single one has no partner.
-        number: () int64, the example's own number.
+        augment: the settings of mixup, which stops after `augment.mixup_images` images.
+        read: record number -> encoded example.
+        records: number of records. A single record has no partner.
+        number: () int64, number of the example's own record.
         seen: () int64, training images before this step.
+        seed: (2,) integers.
     """
+    # An offset of 1 to records - 1 never selects the record itself.
     if not augment.mixup or records < 2:
         return {}
     skip = tf.random.stateless_uniform((), _fold(seed, _PARTNER), 1, records, tf.int64)
@@ -76,7 +79,7 @@ def mixup_partner(augment, read, records: int, number, seen, seed) -> dict:
     if not augment.mixup_images:
         return {"partner": read(other)}
     mixes = seen < augment.mixup_images
-    # the images themselves are exchanged for a black point, which costs nothing to mix
+    # after the end of mixup, the partner is replaced by a 1x1 black image, which costs little time
     point = tf.io.encode_png(tf.zeros((1, 1, 3), tf.uint8))
     empty = {"encoded": point, "original_size": tf.ones(2, tf.int32), "boxes": tf.zeros((0, 4))}
     empty |= {"labels": tf.zeros(0, tf.int32), "crowd": tf.zeros(0, tf.bool)}
@@ -94,7 +97,7 @@ def _fold(seed, number):
 
 
 def _share(data, example):
-    """() float32 of Beta(a, a), by two Gammas; 1 where this step no longer mixes."""
+    """() float32 from Beta(a, a), computed from two Gamma draws. It is 1 after mixup has ended."""
     if "partner" not in example:
         return tf.ones(())
     alpha = data.augment.mixup
@@ -106,12 +109,12 @@ def _share(data, example):
 
 
 def _size(example):
-    """(2,) int32; recorded, where nothing is decoded yet."""
+    """(2,) int32 h, w. For an encoded image it is the recorded size."""
     return example["original_size"] if "encoded" in example else tf.shape(example["image"])[:2]
 
 
 def _part(example, size, top, left, height, width):
-    """Pixels (h, w, 3) uint8 of at least this part, and where they begin."""
+    """Pixels (h, w, 3) uint8 of at least this part of the image, and their top and left."""
     if "encoded" not in example:
         return example["image"][top : top + height, left : left + width], top, left
     who = tf.strings.as_string(example["image_id"])
@@ -133,7 +136,7 @@ def _truth(examples, shares):
 
 
 def _image(data, examples, sizes, shares, view, side, seed):
-    """(side, side, 3) float32, normalised."""
+    """The augmented image, (side, side, 3) float32, normalised."""
     order = [2, 1, 0] if data.channels == "BGR" else [0, 1, 2]
     scale = np.array([1 / (255 * s) for s in data.std], np.float32)
     offset = np.array([-m / s for m, s in zip(data.mean, data.std)], np.float32)
@@ -156,6 +159,7 @@ def _image(data, examples, sizes, shares, view, side, seed):
         columns = columns._replace(base=columns.base - left)
         mixed.append((axis_filters.mix_rows(image, rows), rows, columns))
     colours, light = draw_colours(data.augment, _grey(data.augment, mixed), _fold(seed, _COLOUR))
+    # Normalisation and the channel order are part of the colour matrix, so they cost no time.
     colours = tf.gather(colours, order, axis=1) * scale
     inside = light * scale + offset - fill
     limits = offset, 255 * scale + offset
@@ -165,11 +169,11 @@ def _image(data, examples, sizes, shares, view, side, seed):
 
 
 def _picture(mixed, rows, columns, side, colours, inside, fill, limits):
-    """Clipped before it is set in the frame, which is most of the result where there is one."""
+    """One image in its frame. It is clipped before padding, because a frame is often larger."""
     ((part, rows, columns),) = mixed
     inside = columns.cover[:, None] * inside
     part = axis_filters.mix_columns(part, columns, colours, inside + fill)
-    # Where the frame shows, wholly or in part, it takes the place of black.
+    # Pixels outside of the image count as 0, so the frame's colour is added for their share.
     frame = rows.cover[: rows.count, None] - 1
     inside = tf.reshape(inside, [1, -1])[:, : 3 * columns.count]
     part = tf.cond(tf.reduce_min(frame) < -1e-5, lambda: part + frame * inside, lambda: part)
@@ -181,7 +185,7 @@ def _picture(mixed, rows, columns, side, colours, inside, fill, limits):
 
 
 def _mixed_pictures(mixed, rows, columns, side, colours, inside, fill, limits):
-    """As `_picture`; black beside the smaller of two images belongs to them, not to the frame."""
+    """Like `_picture` for two images. The smaller image is padded with black, not with `fill`."""
     image = tf.add_n(
         [
             axis_filters.pad_to(axis_filters.mix_columns(m, c, colours), r, c, side)
@@ -213,7 +217,7 @@ def _method(data, seed):
 
 
 def _grey(augment, mixed):
-    """() float32, mean grey of what is seen of the images, where contrast asks for it."""
+    """() float32, mean grey of the visible part of the images, or 0 if contrast does not use it."""
     if not augment.contrast or augment.contrast_about != "mean":
         return tf.zeros(())
     means = []
@@ -226,16 +230,18 @@ def _grey(augment, mixed):
 
 
 def draw_colours(augment, grey, seed):
-    """All colour changes as one: pixel @ matrix + light, (3, 3) and () float32, RGB of 0..255.
+    """All colour changes as pixel @ matrix + light, (3, 3) and () float32, for RGB of 0..255.
 
-    Brightness and contrast stretch all colours alike, saturation and hue stretch and turn them
-    around the grey axis; in any order that is the same, clipping aside.
+    Brightness and contrast scale all colours. Saturation and hue scale and rotate them around the
+    grey axis. Without clipping, the result does not depend on their order.
 
     Args:
+        augment: the ranges of the changes.
         grey: () float32, mean grey of the image.
+        seed: (2,) integers.
     """
     draws = tf.random.stateless_uniform((2, 4), seed)
-    draws = tf.where(draws[0] < 0.5, 2 * draws[1] - 1, 0.0)  # -1..1; 0 where nothing happens
+    draws = tf.where(draws[0] < 0.5, 2 * draws[1] - 1, 0.0)  # -1..1, or 0 for no change
     brightness = 1 + draws[0] * augment.brightness
     contrast = 1 + draws[1] * augment.contrast
     saturation = 1 + draws[2] * augment.saturation
@@ -243,7 +249,7 @@ def draw_colours(augment, grey, seed):
     cos, sin = saturation * tf.cos(angle), saturation * tf.sin(angle)
     zero, one = tf.zeros(()), tf.ones(())
     turn = tf.stack([zero, zero, zero, zero, cos - one, -sin, zero, sin, cos - one])
-    # as a difference from nothing: the two tables are inverse to three digits only
+    # the change is added to the identity, because the two tables are inverse only to three digits
     change = tf.eye(3) + tf.constant(_FROM_YIQ) @ tf.reshape(turn, [3, 3]) @ tf.constant(_TO_YIQ)
     about = grey * brightness if augment.contrast_about == "mean" else zero
     return tf.transpose(change) * (brightness * contrast), (1 - contrast) * about

@@ -1,8 +1,8 @@
-"""Images of another size, as OpenCV and Pillow compute them: sparse products over rows and columns.
+"""Resizes images like OpenCV and Pillow, with sparse matrix products over rows and columns.
 
 Every method is separable: a pixel of the result is a weighted sum over a few rows and a few
-columns. A `Window` says what is sampled: a rectangle in a frame in which the image lies somewhere,
-so that padding around, a crop, another size and a mirrored image are one pass over the pixels.
+columns. A `Window` is a rectangle in a frame that contains the image. So padding, cropping,
+resizing and mirroring together are one pass over the pixels.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ METHODS = ("nearest", "linear", "cubic", "area", "lanczos4", "lanczos")
 
 
 class Window(NamedTuple):
-    """What is sampled along one axis; whole pixels, () int32 each, in a frame of one's own choice.
+    """The part of a frame that is sampled along one axis. All values are () int32, in pixels.
 
     Attributes:
-        start, length: the part of the frame that is sampled; nothing outside is looked at.
-        offset, size: where the image lies in the frame.
+        start, length: first pixel and length of the part of the frame that is sampled.
+        offset, size: first pixel and length of the image in the frame.
     """
 
     start: tf.Tensor
@@ -30,23 +30,24 @@ class Window(NamedTuple):
 
 
 def whole(size) -> Window:
-    """The window that is the image itself."""
+    """The window that samples the whole image, without a frame."""
     return Window(0, size, 0, size)
 
 
 def resize_weights(method: str, length, count, both_shrink=True):
-    """Which pixels make up each pixel of a resized line, and how much each counts.
+    """The input pixels and weights for each pixel of a resized line.
 
-    "nearest", "linear", "cubic" (a = -0.75), "area" and "lanczos4" are OpenCV's: pixels at the ends
-    are repeated and nothing is smoothed before shrinking, except by "area". "lanczos" is Pillow's:
-    three lobes, widened when shrinking, and cut off at the ends.
+    "nearest", "linear", "cubic" (a = -0.75), "area" and "lanczos4" are OpenCV's methods. They
+    repeat the pixels at the ends, and only "area" smooths before shrinking. "lanczos" is Pillow's
+    method. Its three lobes become wider when shrinking, and they are cut off at the ends.
 
     Args:
-        length, count: () int32, pixels before and after.
-        both_shrink: () bool for "area": whether neither axis grows; if not, OpenCV interpolates
-            linearly.
+        method: one of `METHODS`.
+        length, count: () int32, pixels before and after resizing.
+        both_shrink: () bool for "area", True if no axis grows. Otherwise OpenCV uses a linear
+            interpolation.
     Returns:
-        index (count, k) int32 in 0..length-1, weight (count, k) float32; rows of weight sum to 1.
+        index (count, k) int32 in 0..length-1 and weight (count, k) float32, whose rows sum to 1.
     """
     scale = tf.cast(length, tf.float64) / tf.cast(count, tf.float64)
     pixel = tf.range(tf.cast(count, tf.float64), dtype=tf.float64)
@@ -72,14 +73,14 @@ def resize_weights(method: str, length, count, both_shrink=True):
 
 
 def _line(first, weight, last):
-    """Consecutive pixels from `first` on; those beyond the ends are the end pixels."""
+    """Indices from `first` on, clipped to the ends, together with their weights."""
     step = tf.range(tf.shape(weight)[1])
     index = tf.cast(first, tf.int32)[:, None] + step
     return tf.clip_by_value(index, 0, last), tf.cast(weight, tf.float32)
 
 
 def _linear(place, last):
-    """The two pixels around each place, () float64 counted from the middle of the first pixel."""
+    """The two pixels around each place. Places are float64, and 0 is the centre of pixel 0."""
     first = tf.floor(place)
     share = (place - first)[:, None]
     return _line(first, tf.concat([1 - share, share], 1), last)
@@ -87,9 +88,9 @@ def _linear(place, last):
 
 def _cubic(x):
     a = -0.75
-    near = ((a + 2) * x - (a + 3)) * x * x + 1
-    far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
-    return tf.where(x <= 1, near, far)
+    inner = ((a + 2) * x - (a + 3)) * x * x + 1
+    outer = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+    return tf.where(x <= 1, inner, outer)
 
 
 def _sinc(x):
@@ -129,27 +130,28 @@ def _lanczos(pixel, scale, length):
 
 
 def lanczos_kernel(x, y):
-    """sinc(z) sinc(z / 3) up to z = 3 and then 0; z = x + y are many more than x and y.
+    """The Lanczos kernel of z = x + y: sinc(z) sinc(z / 3) for |z| < 3, else 0.
 
-    One sine is enough, as sin 3a = 3 sin a - 4 sin^3 a, and its sum needs none: sin(a + b).
+    x and y are broadcast, so they have far fewer elements than z. The formulas for sin(a + b) and
+    sin 3a = 3 sin a - 4 sin^3 a need only sines and cosines of x and y.
     """
     square = tf.square(x + y)
     x, y = x * (math.pi / 3), y * (math.pi / 3)
     third = tf.square(tf.sin(x) * tf.cos(y) + tf.cos(x) * tf.sin(y))
     weight = third * (9 - 12 * third) / (square * math.pi**2)
-    # within a hundredth of the middle the weight is 1 to 2e-4, and the quotient loses digits
+    # for |z| < 0.01 the weight is 1 up to 2e-4, and the quotient would lose digits
     return tf.where(square < 1e-4, 1.0, tf.where(square < 9, weight, 0.0))
 
 
 def resample(image, rows, columns, round_between=False):
-    """The weighted sums; frame pixels outside of the image count as 0.
+    """Computes the weighted sums. Pixels of the frame outside of the image are 0.
 
     Args:
-        image: (h, w, c), any number type.
-        rows, columns: (Window, index, weight); index and weight as from `resize_weights`, counted
-            from the window's start.
-        round_between: round and clip to 0..255 between the passes, the columns' first, as Pillow
-            did when the numbers to meet were made.
+        image: (h, w, c) of any numeric dtype.
+        rows, columns: (Window, index, weight). Index and weight are from `resize_weights`, and
+            index counts from the start of the window.
+        round_between: True resizes columns first and rounds to 0..255 between the passes, like the
+            version of Pillow that made the reference's results.
     Returns:
         (rows, columns, c) float32.
     """
@@ -161,12 +163,12 @@ def resample(image, rows, columns, round_between=False):
 
 
 def round_pixels(image):
-    """Nearest whole numbers in 0..255, still float32."""
+    """The nearest whole numbers in 0..255, as float32."""
     return tf.clip_by_value(tf.floor(image + 0.5), 0.0, 255.0)
 
 
 def _rows(image, window, index, weight, total=None):
-    """The pass over rows; `total` pads the result with rows of zeros to this many."""
+    """The pass over rows. `total` pads the result with zeros to this number of rows."""
     height, width, channels = tf.unstack(tf.shape(image))
     matrix = tf.reshape(image, [height, width * channels])
     source = index + (window.start - window.offset)
@@ -175,7 +177,7 @@ def _rows(image, window, index, weight, total=None):
     count, each = tf.unstack(tf.shape(index))
     target = tf.repeat(tf.range(count), each)
     total = count if total is None else total
-    # As a sparse product: a third less time than gathers and a blend, and it pads as well.
+    # A sparse product takes a third less time than gathering and blending, and it also pads.
     flat = tf.raw_ops.SparseTensorDenseMatMul(
         a_indices=tf.cast(tf.stack([target, tf.reshape(source, [-1])], 1), tf.int64),
         a_values=tf.reshape(weight, [-1]),
@@ -186,19 +188,20 @@ def _rows(image, window, index, weight, total=None):
 
 
 def _columns(image, *filter_and_total):
-    # Each pass mixes whole rows, which are contiguous; so the columns' pass works on the transpose.
+    # Each pass sums whole rows, which are contiguous, so this pass works on the transposed image.
     image = _rows(tf.transpose(image, [1, 0, 2]), *filter_and_total)
     return tf.transpose(image, [1, 0, 2])
 
 
 def resize(image, method: str, size):
-    """A whole image at another size.
+    """Resizes a whole image.
 
     Args:
         image: (h, w, c) uint8.
+        method: one of `METHODS`.
         size: (height, width), () int32 each.
     Returns:
-        (height, width, c) float32 of whole numbers in 0..255, as OpenCV or Pillow round them.
+        (height, width, c) float32, whole numbers in 0..255, rounded like OpenCV or Pillow.
     """
     old = tf.unstack(tf.shape(image)[:2])
     shrink = (old[0] >= size[0]) & (old[1] >= size[1])
@@ -207,16 +210,16 @@ def resize(image, method: str, size):
 
 
 def resize_by_scale(image, scale, size, canvas):
-    """Bilinear resizing with the sampling grid given by the scale, not by the ratio of sizes.
+    """Bilinear resizing by a scale, like OpenCV's INTER_LINEAR with fx = fy = scale.
 
-    Output pixel p reads at (p + 0.5) / scale - 0.5 (half-pixel centres), edges are repeated and
-    nothing is smoothed before shrinking: OpenCV's INTER_LINEAR with fx = fy = scale.
+    Output pixel p is read at (p + 0.5) / scale - 0.5 (half-pixel centres). The scale is used, and
+    not the ratio of the rounded sizes. Pixels at the edges are repeated, and there is no smoothing.
 
     Args:
         image: (h, w, c) float32.
         scale: () float64.
-        size: height and width of the result, () int32 each.
-        canvas: (2,) int32 h, w; zeros beyond `size`. Must not be smaller.
+        size: height and width of the resized image, () int32 each.
+        canvas: (2,) int32 h, w of the result, at least `size`. The rest is filled with zeros.
     Returns:
         (canvas h, canvas w, c) float32.
     """

@@ -1,6 +1,7 @@
-"""Where training images are looked at: drawn from boxes and sizes alone, before any pixel.
+"""Random views of training images, drawn from boxes and sizes before any pixel is decoded.
 
-Expanding, cropping, mirroring and resizing are one rectangle of a frame, so pixels are read once.
+Expanding, cropping, mirroring and resizing together are one rectangle of a frame, so pixels are
+read only once.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from kdet.data.augment.resize import Window
 
 
 class View(NamedTuple):
-    """What is seen of an image.
+    """The visible part of an image.
 
     Attributes:
-        rows, columns: `kdet.data.augment.resize.Window`s.
-        mirrored: () bool, left to right.
+        rows, columns: a `kdet.data.augment.resize.Window` for each axis.
+        mirrored: () bool, whether it is mirrored left to right.
     """
 
     rows: Window
@@ -27,12 +28,13 @@ class View(NamedTuple):
 
 
 def draw_view(size, boxes, augment: Augment, flip: float, seed) -> View:
-    """A random view.
+    """Draws a random view.
 
     Args:
         size: (2,) int32 h, w of the image.
-        boxes: (n, 4) float32 pixels of it.
-        flip: probability of a mirrored one.
+        boxes: (n, 4) float32 in pixels of the image.
+        augment: the settings of expanding and cropping.
+        flip: probability that the view is mirrored.
         seed: (2,) integers.
     """
     draws = tf.random.stateless_uniform((6,), _fold(seed, 0))
@@ -64,11 +66,12 @@ def _expanded(size, draws, augment):
 
 
 def _cropped(frame, boxes, augment, seed):
-    """Start and length (2,) int32 of one of the crops that can be had, or of the whole frame.
+    """Start and length, (2,) int32 each, of a random crop or of the whole frame.
 
-    Each entry of `augment.crops` offers the first of its tries that overlaps a box by its IoU or
-    more and has a box's center inside; one of the offers, the whole frame among them, is taken.
+    For each entry of `augment.crops`, the candidate is the first try that has at least this IoU
+    with a box and contains the centre of a box. One of the candidates and the whole frame is drawn.
     """
+    # All tries are computed at once, because a loop would take more time than the arithmetic.
     options, tries = len(augment.crops), augment.crop_tries
     draws = tf.random.stateless_uniform((4, options * tries), _fold(seed, 0))
     low, high = augment.crop_scale
@@ -109,14 +112,15 @@ def _cropped(frame, boxes, augment, seed):
 
 
 def view_boxes(boxes, view: View):
-    """Boxes as the view has them, before resizing, and which of them it keeps.
+    """The boxes in a view before resizing, and which of them are kept.
 
-    Kept is a box whose center is inside; it is clipped to the view.
+    A box is kept if its centre is inside of the view. Boxes are clipped to the view.
 
     Args:
-        boxes: (n, 4) float32 pixels of the image.
+        boxes: (n, 4) float32 in pixels of the image.
+        view: the view.
     Returns:
-        (n, 4) float32 pixels of the view, (n,) bool.
+        (n, 4) float32 in pixels of the view, and (n,) bool, whether the box is kept.
     """
     shift = tf.stack([w.offset - w.start for w in (view.columns, view.rows)])
     far = tf.cast(tf.stack([view.columns.length, view.rows.length]), tf.float32)

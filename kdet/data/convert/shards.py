@@ -97,26 +97,29 @@ def write_shard(out: Path, name: str, count: int, stream, inputs: str, bar):
                     problems.append(item.problem._asdict())
                     continue
                 writer.write(item.payload)
-                length = len(item.payload)
                 fingerprint = int(tf.strings.to_hash_bucket_fast(item.payload, 2**62))
-                row = (offset + _HEADER, length, fingerprint, item.height, item.width, item.id)
-                for column, value in zip(rows, (*row, len(item.labels))):
+                for column, value in zip(rows, _row(item, offset + _HEADER, fingerprint)):
                     rows[column].append(value)
-                offset += _HEADER + length + _FOOTER
+                offset += _HEADER + len(item.payload) + _FOOTER
                 labels.update(item.labels)
                 crowd, difficult = crowd + item.crowd, difficult + item.difficult
     except tf.errors.OpError as error:
         raise DataError(f"{temporary}: {error.message}") from None
-    if temporary.stat().st_size != offset:
-        raise DataError(f"{temporary}: expected {offset} bytes, got {temporary.stat().st_size}")
+    counts = {"crowd": crowd, "difficult": difficult, "labels": sorted(labels.items())}
+    about = {"rows": rows, "counts": counts, "notes": notes, "problems": problems}
+    _finish_shard(path, temporary, offset, {"inputs": inputs, **about})
+
+
+def _finish_shard(path, temporary, size, about):
+    """Checks the written size, renames the shard and writes its json file."""
+    if temporary.stat().st_size != size:
+        raise DataError(f"{temporary}: expected {size} bytes, got {temporary.stat().st_size}")
     os.replace(temporary, path)
-    sidecar = {
-        "inputs": inputs,
-        "sha256": sha256_of(path),
-        "bytes": offset,
-        "rows": rows,
-        "counts": {"crowd": crowd, "difficult": difficult, "labels": sorted(labels.items())},
-        "notes": notes,
-        "problems": problems,
-    }
-    write_atomic(out / f"{name}.json", json.dumps(sidecar).encode())
+    about = {**about, "sha256": sha256_of(path), "bytes": size}
+    write_atomic(path.with_suffix(".json"), json.dumps(about).encode())
+
+
+def _row(item, start, fingerprint):
+    """A record's values in the index, in the order of `COLUMNS`."""
+    size = item.height, item.width
+    return start, len(item.payload), fingerprint, *size, item.id, len(item.labels)

@@ -80,9 +80,9 @@ class VocFiles:
         if images:
             raise FieldError("", f"{self._several(images)}; name one with its suffix")
         wanted = self._images[0] / self._below_folder(found.xml, self._xmls).with_suffix("")
-        said = f"{self._shown(wanted)} with one of the suffixes {', '.join(IMAGES)}"
+        expected = f"{self._shown(wanted)} with one of the suffixes {', '.join(IMAGES)}"
         also = f", nor {filename[:80]!r} of its XML" if filename else ""
-        raise FieldError("", f"found no image {said}{also}")
+        raise FieldError("", f"found no image {expected}{also}")
 
     def is_image(self, line: str) -> bool:
         """Whether a line as a whole names an image."""

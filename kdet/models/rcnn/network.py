@@ -28,7 +28,7 @@ def network(config):
             "stages": {"1": {"rois": (B, R, 4) resized pixels, "logits": (B, R, K + 1),
                 "deltas": (B, R, K + 1 or 2, 4)}[, "2", "3"]},
             "votes": {"1": (B, R, K + 1), ...} logits whose mean probability is the score,
-            [with masks: "detections": of `BoxDetections`, "masks": (B, N, M, M, K + 1)]}.
+            [with masks: "detections": result of `BoxDetections`, "masks": (B, N, M, M, K + 1)]}.
         Class 0 of logits and deltas is background.
     """
     inputs = {

@@ -42,8 +42,8 @@ def losses(config, outputs, targets, normalizers):
 
     Args:
         config: `kdet.config.RetinaNet`.
-        outputs: of the network.
-        targets, normalizers: of `targets`; normalizers summed over replicas.
+        outputs: outputs of the network.
+        targets, normalizers: results of `targets`, with normalizers summed over replicas.
     """
     levels = sorted(outputs["logits"])
     logits = ops.concatenate([outputs["logits"][level] for level in levels], axis=1)

@@ -86,8 +86,8 @@ def bipartite_match(overlap, valid, join_iou):
         valid: (B, M) bool, which boxes exist.
         join_iou: see above.
     Returns:
-        (B, A) int32 index of the box, -1 for none. Among equal IoUs the first prior wins, then the
-        first box.
+        (B, A) int32 index of the box, -1 for none. Among equal IoUs, the first prior is chosen, and
+        then the first box.
     """
     priors, boxes = overlap.shape[1:]
     overlap = ops.where(valid[:, None, :], overlap, -1.0)

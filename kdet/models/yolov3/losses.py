@@ -115,7 +115,7 @@ def level_losses(config, outputs, targets, level):
     Args:
         config: `kdet.config.YOLOv3`.
         outputs: (B, h, w, A * (5 + K)).
-        targets: of `assign`.
+        targets: result of `assign`.
         level: "P3", "P4" or "P5".
     """
     outputs = ops.cast(outputs, "float32")
