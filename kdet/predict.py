@@ -82,7 +82,7 @@ def predict(detector, images, batch=8) -> dict:
 def listed(images) -> list:
     """The images that are meant, as a list.
 
-    A folder stands for its image files, in the order of their names. Folders inside of it, files
+    A folder means its image files, in the order of their names. Folders inside of it, files
     of other kinds and hidden files (`.a.jpg`, and `._a.jpg` of macOS) are left out.
 
     Args:

@@ -58,7 +58,7 @@ def decode_image(encoded):
 
 
 def decode_part(encoded, size, who, top, left, height, width):
-    """A part of an image, without decoding what lies below it or beside it.
+    """A part of an image, without decoding the rest of it.
 
     Args:
         encoded: () string, JPEG or PNG; of a PNG all is decoded.

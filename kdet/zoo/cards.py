@@ -72,7 +72,7 @@ def card(recipe: Recipe) -> str:
         "starts from": family_of(model).start_url(model),
         "evaluate": f"`{command(recipe)}`: {', '.join(printed(recipe))}",
         "detect": f"`kdet detect {name} image.jpg`",
-        "train": f"`kdet train {name} --data records`",
+        "train": f"`kdet train {name} --data records`, with `records/train` converted likewise",
     }
     if name in SLIPS:
         rows["note"] = SLIPS[name]

@@ -40,7 +40,7 @@ def test_records_hold_the_annotations(tmp_path):
         "empty_images": 1,
     }
     notes = json.loads((out / "report.json").read_text())["notes"]
-    without_mask = "objects without masks beside others with masks; mask models refuse"
+    without_mask = "objects without masks while others have masks; mask models refuse"
     assert notes == {
         "boxes partly outside the image, clipped when read": 1,
         f"{without_mask}; the first is object 5 of image 12 (12.png)": 1,

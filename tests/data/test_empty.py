@@ -125,7 +125,7 @@ SQUARE = [[2, 2, 8, 2, 8, 8, 2, 8]]
 def test_missing_masks_are_noted(tmp_path):
     data = folders.coco_data()
     data["annotations"][1]["segmentation"] = SQUARE
-    note, count = only(notes_of(tmp_path, data), "objects without masks beside others")
+    note, count = only(notes_of(tmp_path, data), "objects without masks while others")
     assert count == 2 and note.endswith("the first is object 1 of image 7 (7.png)")
 
 

@@ -1,8 +1,9 @@
 """What the converter accepts, training reads: every record is decoded before it is written.
 
-Pillow and TensorFlow's decoders do not accept the same files. The worker processes use Pillow,
-since TensorFlow takes seconds to start; here, in the process that writes, each record is decoded by
-`kdet.data.decode`, on a few threads. A file that only Pillow reads is encoded again.
+Pillow and TensorFlow do not accept the same files. The worker processes use Pillow, since
+TensorFlow takes seconds to start, and they decode only what has to be changed. Here, in the process
+that writes, each record is decoded by `kdet.data.decode`, on a few threads. A file that only Pillow
+reads is encoded again.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def convert_coco(
     Args:
         annotations: COCO instances json.
         images: folder the `file_name`s are relative to.
-        out: folder for the shards; a killed conversion goes on where it stopped.
+        out: folder for the shards; the same call continues a killed conversion.
         shards: number of shard files; default: about 64 MiB each.
         workers: processes that check images; default: one per CPU.
         strict: fail, with nothing written, where anything would be left out.

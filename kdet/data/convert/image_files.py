@@ -1,12 +1,13 @@
-"""The bytes of an image file -> a decoded image, with what was wrong or special about the file.
+"""The bytes of an image file -> a PIL image, with what was wrong or special about the file.
 
-Read are JPEG, PNG, BMP and WebP files, by their content: a file's name does not matter. Damage is
-found where Pillow, the PNG checksums or a missing end show it. `kdet.data.convert.check` then
-reads every stored image with the decoder that training uses.
+Read are JPEG, PNG, BMP and WebP files, by their content: a file's name does not matter. A missing
+end and wrong PNG checksums are found here. Pixels that are stored as they are, are decoded later,
+once, by the decoder that training uses (`kdet.data.convert.check`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import warnings
@@ -28,6 +29,7 @@ _END = bytes((0xFF, _EOI))
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # what ends a scan of a JPEG
 _FILLERS = (b"", b"\x00" * 64, b"\xaa\x55" * 32, b"\xfe" * 64)
 _PADDING = b"\x00" * 16
+_EXIF_CHUNKS = {b"eXIf", b"tEXt", b"zTXt", b"iTXt"}  # Pillow finds orientations in texts, too
 _KNOWN = {
     b"GIF8": "a GIF image",
     b"II*\x00": "a TIFF image",
@@ -40,15 +42,17 @@ _KNOWN = {
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A file that was read and decoded.
+    """An image file that was opened; its pixels are decoded when they are asked for.
 
     Attributes:
+        path: where it was read, for errors.
         data: the bytes; a missing end marker is added.
-        image: PIL image, its pixels are loaded.
+        image: PIL image, perhaps not loaded yet.
         orientation: of EXIF, 1..8.
         notes: what is special about the file, as words for the report.
     """
 
+    path: object
     data: bytes
     image: Image.Image
     orientation: int
@@ -59,9 +63,15 @@ class ImageFile:
         """Whether the bytes may be stored as they are: one JPEG or PNG picture."""
         return self.image.format in ("JPEG", "MPO", "PNG") and ANIMATED not in self.notes
 
+    def load(self) -> Image.Image:
+        """The image with its pixels. Raises DataError, one line, where they are damaged."""
+        with _plain_errors(self.path, self.data):
+            self.image.load()
+        return self.image
+
 
 def open_image(data: bytes, path) -> ImageFile:
-    """Decodes the bytes of an image file.
+    """Opens the bytes of an image file; decodes them only where it must.
 
     Raises:
         DataError: another kind of file, damaged, or too large; one line, it begins with `path`.
@@ -72,24 +82,31 @@ def open_image(data: bytes, path) -> ImageFile:
     if data.startswith(b"\xff\xd8") and not _has_end(data):
         data = _completed(data, path)
         notes.append(COMPLETED)
-    if data.startswith(PNG):
-        _check_png(data, path)
+    chunks = _checked_chunks(data, path) if data.startswith(PNG) else _EXIF_CHUNKS
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        image = _loaded(data, path)
-        orientation = _orientation(image)
+        image = _opened(data, path)
+        # Of a PNG, Pillow would decode the pixels first.
+        orientation = _orientation(image) if chunks & _EXIF_CHUNKS else 1
     damaged = any("EXIF" in str(w.message) for w in caught)
     notes += [NO_EXIF] * (damaged or orientation is None)
     if image.format in ("PNG", "WEBP") and getattr(image, "n_frames", 1) > 1:
         notes.append(ANIMATED)
-    return ImageFile(data, image, orientation or 1, tuple(notes))
+    return ImageFile(path, data, image, orientation or 1, tuple(notes))
 
 
-def _loaded(data, path):
+def _opened(data, path):
+    with _plain_errors(path, data):
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+@contextlib.contextmanager
+def _plain_errors(path, data):
+    """Turns whatever Pillow raises into a DataError of one line."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            image.load()
-            return image
+        yield
+    except DataError:
+        raise
     except Image.UnidentifiedImageError:
         kinds = (name for start, name in _KNOWN.items() if data.startswith(start))
         came = next(kinds, f"{data[:8]!r}...")
@@ -124,15 +141,20 @@ def png_chunks(data: bytes):
         at += 12 + length
 
 
-def _check_png(data, path):
-    """Chunk checksums: Pillow skips those of pixel data, TensorFlow refuses to decode them."""
-    kind = b""
+def _checked_chunks(data, path):
+    """The kinds of a PNG's chunks. Raises DataError for a wrong checksum or a missing end.
+
+    Pillow does not look at the checksums of pixel data, and TensorFlow refuses wrong ones.
+    """
+    kinds, kind = set(), b""
     for kind, _, right in png_chunks(data):
         if not right:
             name = kind.decode("ascii", "replace")
             raise DataError(f"{path}: damaged image: wrong checksum of PNG chunk {name!r}")
+        kinds.add(kind)
     if kind != b"IEND":
         raise DataError(f"{path}: damaged image: PNG without an end")
+    return kinds
 
 
 def _segments(data):
@@ -175,7 +197,7 @@ def _all_scans(data):
 def _completed(data, path):
     """A JPEG with the end marker that it lacks, where nothing else is missing.
 
-    A decoder that has all it needs ignores what stands before the marker. One that lacks something
+    A decoder that has all it needs ignores the bytes before the marker. One that lacks something
     takes it for pixels, so that different fillings give different pictures.
 
     Raises:
@@ -183,7 +205,9 @@ def _completed(data, path):
     """
     start = data.rstrip(b"\0") if data.endswith(_PADDING) else data
     start = start.removesuffix(_END[:1])
-    found = {_loaded(start + filler + _END, path).tobytes() for filler in _FILLERS}
+    with _plain_errors(path, data):
+        filled = (_opened(start + filler + _END, path) for filler in _FILLERS)
+        found = {image.tobytes() for image in filled}
     if len(found) > 1 or not _all_scans(start):
         raise DataError(f"{path}: damaged image: the file ends in the middle of the picture")
     return start + _END

@@ -1,14 +1,15 @@
-"""Image files -> upright 8-bit RGB or grey JPEG/PNG bytes, fully decoded once to find damage.
+"""Image files -> upright 8-bit RGB or grey JPEG/PNG bytes.
 
 Rules, stated once:
-  * Upright 8-bit RGB or grey files in JPEG or PNG form are stored byte for byte.
+  * Upright 8-bit RGB or grey files in JPEG or PNG form are stored byte for byte. They are not
+    decoded here, but by `kdet.data.convert.check`.
   * Other modes and depths become 8-bit RGB or grey; see `kdet.data.convert.eight_bits`.
   * EXIF orientation is applied to the pixels. The annotated size says which frame the boxes are
     in: the upright one; or, where it fits only the stored one, boxes and masks are turned too.
     Where both fit (square images, mirror images, half turns) boxes are taken as upright.
   * What is encoded again: JPEG at quality 95 without colour subsampling; all else as PNG.
   * A JPEG that lacks nothing but its end marker gets one. Of animated files the first frame is
-    used. A file that only Pillow can decode is encoded again (`kdet.data.convert.check`).
+    used. A file that TensorFlow cannot decode, but Pillow can, is encoded again.
 Each of these but the first is a note in the report.
 """
 
@@ -84,7 +85,7 @@ def prepare(item: Item, encode: bool = False) -> Prepared:
 
 
 def dropped(item: Item, message: str) -> Prepared:
-    """What stands for an item that is left out, with the reason."""
+    """The result for an item that is left out, with the reason."""
     problem = Problem(item.name, f"image {item.id}", "", message)
     return Prepared(None, item.id, 0, 0, (), 0, 0, problem)
 
@@ -107,7 +108,8 @@ def read_image(path, height: int, width: int, encode: bool = False):
         turn: 5..8 where boxes must be turned as this EXIF orientation says, else 0.
         notes: what was changed, as words.
     Raises:
-        DataError: unreadable, no image of these kinds, damaged, or of another size than annotated.
+        DataError: unreadable, no image of these kinds, damaged (as far as pixels were decoded), or
+            of another size than annotated.
     """
     if not Path(path).exists():
         raise DataError(f"{path}: no such file or directory; looked for {path}")
@@ -124,7 +126,7 @@ def read_image(path, height: int, width: int, encode: bool = False):
     plain = _is_plain(image, file.data)
     if orientation == 1 and plain and file.whole and not encode:
         return file.data, stored, 0, file.notes
-    fresh, bits = eight_bits(image, file.data)
+    fresh, bits = eight_bits(file.load(), file.data)
     notes = [*file.notes, *(["images turned upright (EXIF)"] if orientation > 1 else [])]
     notes += [_changed(image, bits)] * (not plain or not file.whole)
     notes += ["images whose boxes were turned with them"] * (turn > 0)

@@ -1,10 +1,10 @@
-"""Fields that say something about an object beside its box: what they mean for training.
+"""Fields that say something about an object besides its box: what they mean for training.
 
 ignore       a region, not an object: never trained on, never counted; stored as a crowd
 difficult    kept as a flag: trained on, and left out by the VOC metric
 occluded, truncated    nothing; ordinary objects
 rotation     the box is used unrotated
-A field stands in the object itself or, as CVAT writes it, under its "attributes". What was met is
+A field is in the object itself or, as CVAT writes it, under its "attributes". What was met is
 counted in the report.
 """
 

@@ -52,7 +52,7 @@ def _without_masks(items, notes):
     objects = [(item, o) for item in items for o in item.objects]
     missing = [pair for pair in objects if not (pair[1].polygons or pair[1].runs)]
     if len(missing) < len(objects):
-        _count(notes, missing, "objects without masks beside others with masks; mask models refuse")
+        _count(notes, missing, "objects without masks while others have masks; mask models refuse")
 
 
 def _empty_masks(items, notes):

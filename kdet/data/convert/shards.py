@@ -70,7 +70,7 @@ def _end_with_parent():
 
 
 def write_shard(out: Path, name: str, count: int, stream, inputs: str, bar):
-    """Writes one shard and the json file that vouches for it.
+    """Writes one shard and the json file that records its checksum.
 
     Args:
         out: folder.

@@ -43,7 +43,7 @@ def convert_voc(
         devkit: folder with JPEGImages/ and Annotations/ (or images/ and annotations/).
         list_file: text file, one image per line: its path with or without suffix, or "image xml"
             relative to `devkit`; see `kdet.data.convert.voc_files`.
-        out: folder for the shards; a killed conversion goes on where it stopped.
+        out: folder for the shards; the same call continues a killed conversion.
         labels: text file, one class name per line. Default: the classes found, sorted; splits of
             one data set need the same file, or their labels may differ.
         shards, workers, strict, allow_empty: as in `kdet.data.convert.coco.convert_coco`.

@@ -1,8 +1,8 @@
 """Checked items -> TFRecord shards, index.npz, report.json and, last of all, dataset.json.
 
-A shard is written under a temporary name, renamed, and vouched for by a small json file beside it
+A shard is written under a temporary name, renamed, and then described by a small json file
 (its index rows, counts, checksum and a fingerprint of all inputs). A conversion that was killed
-therefore goes on after its last whole shard; dataset.json exists only when everything else does.
+therefore continues after its last whole shard; dataset.json exists only when everything else does.
 """
 
 from __future__ import annotations
