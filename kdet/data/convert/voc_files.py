@@ -153,7 +153,7 @@ class VocFiles:
         return [p / n for p, names in listed for n in names if n.lower().endswith(endings)]
 
     def _places(self, name, folders):
-        """The paths that a name may mean: below each folder, or below the VOC folder with the folder named."""
+        """The paths that a name may mean: below each folder, or below the VOC folder."""
         places = [inside(folder, name, _FOLDER) for folder in folders]
         shorter = self._below(name, folders)
         if shorter != name:
