@@ -124,6 +124,7 @@ def images(folder, count, rng):
 
     from PIL import Image
 
+    from kdet.data.convert.check import readable
     from kdet.data.convert.images import prepare
     from kdet.data.convert.source import Item
     from kdet.data.decode import decode
@@ -141,7 +142,8 @@ def images(folder, count, rng):
         data, suffix = files[number % len(files)]
         path = folder / f"damaged.{suffix}"
         path.write_bytes(damaged(data, rng))
-        made = prepare(Item(1, path.name, str(path), 40, 56))
+        item = Item(1, path.name, str(path), 40, 56)
+        made = next(readable([prepare(item)], [item], 1))
         tally[made.problem is None] += 1
         if made.problem is None:
             decode(made.payload)
