@@ -68,7 +68,8 @@ class Detector:
         """Finds objects in images of any kind; see `kdet.predict.detect`.
 
         Args:
-            images: a path, a folder, a PIL image, a (H, W, 3) uint8 array, or a list of these.
+            images: a path, a folder, a PIL image, an array (uint8, (H, W, 3) RGB, or (H, W) or
+                (H, W, 1) grey), or a list of these.
             threshold: detections with a lower score are left out.
         Returns:
             list of `kdet.Detections`, one per image.
