@@ -7,8 +7,11 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import sys
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +20,12 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
+
+# what NumPy and zipfile raise for a damaged .npz file
+NPZ_ERRORS = (
+    OSError, ValueError, KeyError, EOFError, MemoryError, RuntimeError, TypeError, OverflowError,
+    struct.error, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
 
 _BLOCK = 1 << 20
 

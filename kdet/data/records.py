@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import tensorflow as tf
 from kdet.config import LabelMap
 from kdet.data.schema import VERSION
 from kdet.errors import ConfigError, DataError
-from kdet.files import sha256_of
+from kdet.files import NPZ_ERRORS, sha256_of
 
 _HEADER, _FOOTER = 12, 4  # bytes of the TFRecord format before and after each record
 _COLUMNS = ("shard", "offset", "length", "fingerprint", "height", "width", "image_id", "objects")
@@ -234,7 +233,7 @@ def _index(path, count):
             columns = {name: file[name] for name in _COLUMNS}
     except FileNotFoundError:
         raise DataError(f"{path}: file is missing") from None
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except NPZ_ERRORS as error:
         raise DataError(f"{path}: {type(error).__name__} {error}") from None
     for name, column in columns.items():
         if column.shape != (count,) or column.dtype.kind != "i":

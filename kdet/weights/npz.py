@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from kdet.errors import CheckpointError
-from kdet.files import write_atomic
+from kdet.files import NPZ_ERRORS, write_atomic
 
 META = "meta"
 NUMERIC = "biuf"  # kinds of dtype
-BROKEN = (
-    OSError, ValueError, KeyError, EOFError, MemoryError, RuntimeError, TypeError, OverflowError,
-    struct.error, zlib.error, zipfile.BadZipFile,
-)  # fmt: skip
 
 
 def write_npz(path, arrays: dict, meta: dict) -> None:
@@ -126,7 +120,7 @@ def _one_line_errors(path):
         raise CheckpointError(f"{path}: no such checkpoint") from None
     except CheckpointError:
         raise
-    except BROKEN as error:
+    except NPZ_ERRORS as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise CheckpointError(f"{path}: damaged or not a kdet checkpoint: {reason}") from None
 

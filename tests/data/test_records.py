@@ -27,6 +27,13 @@ def edit_index(folder, **columns):
     np.savez(folder / "index.npz", **{**arrays, **columns})
 
 
+def compress(path, method):
+    """Sets the compression method of the first file in the zip's central directory."""
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + 10] = method
+    path.write_bytes(data)
+
+
 def damage(folder, number, at=40):
     """Flips one bit of a record's payload, `at` bytes into it."""
     records = Records.open(folder)
@@ -96,6 +103,7 @@ def test_open_refuses_what_does_not_belong_together(folder, tmp_path):
     broken(lambda f: (f / shard).unlink(), f"{shard}: shard is missing")
     broken(lambda f: (f / "index.npz").unlink(), "index.npz: file is missing")
     broken(lambda f: (f / "index.npz").write_bytes(b"no zip"), "index.npz")
+    broken(lambda f: compress(f / "index.npz", method=99), "compression method is not supported")
     broken(lambda f: edit(f, lambda d: d.update(records=6)), "must be 6 integers")
     broken(lambda f: edit_index(f, length=np.array([None] * 7)), "allow_pickle")
     broken(lambda f: edit_index(f, length=np.ones(7)), "length must be 7 integers, got float64")
