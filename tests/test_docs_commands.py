@@ -236,7 +236,7 @@ def check_form(words, where):
     elif program == "pip":  # an editable install of this folder; its extras are checked above
         assert re.fullmatch(r"install -e \.(\[[a-z,-]+\])?", " ".join(rest)), where
     elif program == "make":
-        targets = re.findall(r"^(\w+):", page("Makefile"), re.MULTILINE)
+        targets = re.findall(r"^([\w-]+):", page("Makefile"), re.MULTILINE)
         assert set(rest) <= set(targets), f"{where}: make {rest}"
     elif program == "tensorboard":
         assert re.fullmatch(r"--logdir \S+/tensorboard", " ".join(rest)), where
