@@ -82,7 +82,11 @@ def _look(font, character):
 
 @functools.lru_cache(maxsize=256)
 def _unshaped(font):
-    return load(font, _PIXELS).font_variant(layout_engine=ImageFont.Layout.BASIC)
+    if not font.file:
+        return ImageFont.load_default(_PIXELS)  # always in basic layout
+    # font_variant() cannot ask for it: before Pillow 13, it takes BASIC, which is 0, for unset
+    basic = ImageFont.Layout.BASIC
+    return ImageFont.truetype(font.file, _PIXELS, font.index, layout_engine=basic)
 
 
 def chosen() -> list[Font]:
