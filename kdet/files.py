@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import struct
 import sys
@@ -67,10 +68,27 @@ def temporary_path(path) -> Iterator[Path]:
     try:
         yield temporary
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def target_of(name: str) -> str | None:
+    """The file name for which `temporary_path` gave a name, or None for any other name."""
+    match = re.fullmatch(r"\.(.+)\.\d+-[0-9a-f]{8}\.tmp", name)
+    return match and match[1]
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes temporary files in a folder that a killed process left and that no process uses."""
+    for path in folder.iterdir():
+        if target_of(path.name):
+            _remove(path)
+
+
+def _remove(path):
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder):

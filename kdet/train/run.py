@@ -15,6 +15,7 @@ from kdet.config import Recipe
 from kdet.data import train_batches
 from kdet.errors import ConfigError, LostWorkerError
 from kdet.evaluate.run import evaluate, format_table
+from kdet.files import remove_leftovers
 from kdet.models.detector import build
 from kdet.models.families import family_of
 from kdet.serving.saved_model import export
@@ -134,6 +135,8 @@ class TrainingRun:
             )
         if self.chief:
             self.out.mkdir(parents=True, exist_ok=True)
+            if self.options.resume:
+                remove_leftovers(self.out)
 
     def _open_data(self, recipe):
         folder = self.options.data

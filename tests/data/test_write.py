@@ -157,6 +157,24 @@ def test_foreign_files_are_never_removed(tmp_path, name):
     assert content(out) == {name: b"mine"}
 
 
+def test_temporary_files_of_a_killed_conversion_are_removed(tmp_path):
+    """Those of atomic writes have names of their own in every process."""
+    paths, out = many(tmp_path), tmp_path / "out"
+    out.mkdir()
+    (out / ".unfinished.json.12-0123abcd.tmp").touch()  # killed at its very first file
+    convert_coco(*paths, tmp_path / "whole", workers=1)
+    convert_coco(*paths, out, workers=1)
+    assert content(out) == content(tmp_path / "whole")
+    (out / "dataset.json").rename(out / "unfinished.json")
+    names = ("shard-00000-of-00001.json", "dataset.json", "report.json", "index.npz")
+    for name in names:
+        (out / f".{name}.12-0123abcd.tmp").touch()
+    (out / ".notes.txt.12-0123abcd.tmp").touch()
+    convert_coco(*paths, out, workers=1)
+    left = {".notes.txt.12-0123abcd.tmp": b""}
+    assert content(out) == {**content(tmp_path / "whole"), **left}
+
+
 def test_strict_does_not_take_an_incomplete_data_set(tmp_path):
     data = folders.coco_data()
     data["images"][0]["file_name"] = "none.png"

@@ -129,7 +129,7 @@ def kill_train(flags, folder, rng):
             for key in one.files:
                 assert np.array_equal(one[key], other[key]), f"{killed / name}: {key} differs"
         left = [p.name for p in killed.iterdir() if p.name.endswith(".tmp")]
-        assert len(left) <= flags.kills, left
+        assert not left, left
 
     rounds = kill_loop(
         lambda: kdet(*command, f"--out={out()}", "--resume"), done, flags.kills, rng, (5, 14)

@@ -24,7 +24,7 @@ from kdet.data.convert.shards import COLUMNS, prepared, write_shard
 from kdet.data.convert.source import Problem, Source
 from kdet.data.schema import VERSION
 from kdet.errors import DataError
-from kdet.files import sha256_of, write_atomic
+from kdet.files import sha256_of, target_of, write_atomic
 
 _SHARD_BYTES = 64 << 20
 _THREADS = 8  # that decode what the worker processes made; they rarely wait for more
@@ -132,8 +132,9 @@ def _start(out, names, inputs):
     out.mkdir(parents=True, exist_ok=True)
     there = sorted(p.name for p in out.iterdir())
     # Only a folder that says it is ours is ever cleared.
-    if there and there != [f"{_UNFINISHED}.tmp"] and _UNFINISHED not in there:
-        raise DataError(f"{out}: expected an empty folder, got one with {there[0]!r}")
+    foreign = [name for name in there if target_of(name) != _UNFINISHED]
+    if foreign and _UNFINISHED not in there:
+        raise DataError(f"{out}: expected an empty folder, got one with {foreign[0]!r}")
     write_atomic(out / _UNFINISHED, b"{}\n")
     kept = {name for name in names if _is_whole(out, name, inputs)}
     _clear(out, {f"{name}.{end}" for name in kept for end in ("tfrecord", "json")} | {_UNFINISHED})
@@ -142,7 +143,8 @@ def _start(out, names, inputs):
 
 def _clear(out, but=()):
     for path in out.iterdir():
-        if path.name not in but and _OURS.fullmatch(path.name):
+        target = target_of(path.name)
+        if path.name not in but and _OURS.fullmatch(f"{target}.tmp" if target else path.name):
             path.unlink()
 
 
