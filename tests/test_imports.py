@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "serving": "data errors files ops",
     "models": "backbones config data errors evaluate layers ops predict serving weights",
     "zoo": "config models weights",
-    "train": "config data draw errors evaluate masks models serving startup weights",
+    "train": "config data draw errors evaluate files masks models serving startup weights",
     "cli": "data errors evaluate files models predict startup train zoo",
     "__main__": "cli",
 }
