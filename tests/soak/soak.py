@@ -35,14 +35,18 @@ def kdet(*arguments, **options):
     """Starts the `kdet` command in a new process."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-m", "kdet", *map(str, arguments)]
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=environment, start_new_session=True, **pipes, **options)
+    errors = tempfile.TemporaryFile("w+")  # a pipe that nobody reads would stop a long run
+    process = subprocess.Popen(command, env=environment, start_new_session=True, stderr=errors,
+                               stdout=subprocess.DEVNULL, **options)  # fmt: skip
+    process.errors = errors
+    return process
 
 
 def finish(process):
     """Waits for a process. If it failed, prints the end of its errors and exits."""
-    errors = process.communicate()[1]
-    if process.returncode:
+    if process.wait():
+        process.errors.seek(0)
+        errors = process.errors.read()
         raise SystemExit(f"exit code {process.returncode}: {errors[-2000:]}")
 
 
