@@ -33,6 +33,7 @@ FORM = {
     "tensorboard": "is a server, and no dependency of kdet",
     "-m pytest": "runs tests",
     "benchmarks/": "need minutes and a Python with torch, or redraw pictures of docs/",
+    "tests/soak/": "kills and damages for many minutes",
     "docs/": "write pages of docs/, which tests of their own compare",
 }
 # Appended to every training command: two small steps, without evaluation. The export at the end is

@@ -29,6 +29,7 @@ TRAIN = [
     *("--checkpoint_every=10", "data.short_side=64", "data.long_side=64"),
     *("model.backbone.width=0.0625", "data.augment.crops=()"),
 ]
+WARM_UP = 1000  # steps with five evaluations, in which TensorFlow fills its caches
 
 
 def kdet(*arguments, **options):
@@ -168,7 +169,7 @@ def memory(flags, folder, rng):
     annotations, photos = make_photos(folder)
     finish(kdet("convert", "coco", "--annotations", annotations, "--images", photos,
                 "--out", folder / "data"))  # fmt: skip
-    steps = flags.steps or 2000
+    steps = WARM_UP + (flags.steps or 2000)
     command = [*TRAIN, f"--data={folder / 'data'}", f"--steps={steps}", f"--out={folder / 'run'}"]
     process, log, seen = kdet(*command), folder / "run" / "log.jsonl", []
     while process.poll() is None:
@@ -178,13 +179,14 @@ def memory(flags, folder, rng):
             pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
             seen.append((step, pages * os.sysconf("SC_PAGE_SIZE") / 2**20))
     finish(process)
-    # without the first tenth of the steps, in which TensorFlow fills its caches
-    early = [m for step, m in seen if steps * 0.1 <= step <= steps * 0.2]
-    late = [m for step, m in seen if steps * 0.9 <= step < steps]
-    first, last = (sorted(part)[len(part) // 2] for part in (early, late))
-    growth = last / first - 1
-    print(f"memory: {first:.0f} MB after {steps // 10} steps, {last:.0f} MB after {steps}: "
-          f"{growth:+.1%}")  # fmt: skip
+    medians = {}
+    for start in range(0, steps, 200):
+        if part := sorted(m for step, m in seen if start <= step < start + 200):
+            medians[start] = part[len(part) // 2]
+            print(f"from step {start}: {medians[start]:.0f} MB")
+    later = [m for start, m in medians.items() if start >= WARM_UP]
+    growth = later[-1] / later[0] - 1
+    print(f"memory: {growth:+.1%} after the first {WARM_UP} steps")
     assert growth < 0.02, f"resident memory grew by {growth:.1%}"
 
 
