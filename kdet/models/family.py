@@ -12,7 +12,7 @@ from kdet.weights import addresses
 from kdet.weights.paddle import names
 
 
-def _unchanged(value):
+def _unchanged(value, *more):
     return value
 
 
@@ -55,6 +55,12 @@ class Family:
             for the backbone's ImageNet weights.
         needs_masks: config -> whether training uses the masks of the objects.
         metric: "coco" or "voc", the metric of the published numbers.
+        best_iou: (config, `kdet.models.anchor_fit.Objects`) -> (m,) the largest IoU of each object
+            with an anchor. None for a family without anchors.
+        fit_anchors: (config, Objects) -> the config with anchors that fit the objects.
+        fit_counts: (config, `kdet.data.statistics.Statistics`, `kdet.config.Data`) -> the config
+            with counts that fit the number of objects and the size of the images.
+        smallest_object: side in pixels of the smallest object that the finest level finds well.
     """
 
     config: type[ModelConfig]
@@ -71,6 +77,10 @@ class Family:
     start_weights: Callable[[ModelConfig], str | None] = field(default=lambda config: None)
     needs_masks: Callable[[ModelConfig], bool] = field(default=lambda config: False)
     metric: str = "coco"
+    best_iou: Callable | None = None
+    fit_anchors: Callable = _unchanged
+    fit_counts: Callable = _unchanged
+    smallest_object: float = 16
 
     def class_axis(self, config, path: str) -> ClassAxis | None:
         """The layout of the classes in the variable at `path`; None if it has no class axis."""
@@ -86,6 +96,11 @@ class Family:
         """
         own = self.start_weights(config)
         return addresses.starting_weights(own) if own else addresses.backbone(config.backbone)
+
+    def is_head_tensor(self, name: str) -> bool:
+        """Whether a tensor of the reference's checkpoints belongs to the head of the family."""
+        prefixes = (re.sub(r"\\\d", r"\\w+", new) for _, new in self.reference_names)
+        return bool(self.head_layers.match(name) or any(re.match(p, name) for p in prefixes))
 
     def reference_name(self, path: str) -> str:
         """The name of the variable at `path` in the reference's checkpoints."""

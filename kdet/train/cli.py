@@ -12,6 +12,7 @@ from kdet.config.text import override
 from kdet.errors import ConfigError, KdetError, LostWorkerError, NotFiniteError
 from kdet.startup import import_tensorflow
 
+RENAMED = {"steps": "stop_after"}
 DONE, NOT_FINITE, WRONG, LOST, STOPPED = 0, 1, 2, 3, 130
 
 USAGE = """%s: trains this recipe. Without --data it trains on built-in synthetic data, in minutes.
@@ -26,8 +27,11 @@ class Options:
 
     data: str | None
     out: str
-    steps: int | None
+    epochs: int | None
+    stop_after: int | None
     batch: int | None
+    accumulate: int | None
+    fit_data: bool | None
     init: str
     resume: bool
     other_data: bool
@@ -36,6 +40,7 @@ class Options:
     jit: str
     seed: int
     eval_every: int | None
+    patience: int | None
     checkpoint_every: int
     log_every: int
     deterministic: bool
@@ -55,8 +60,30 @@ def _flags():
 
     define(text, "data", None, "converted data set: a folder, or the parent of train/ and val/")
     define(text, "out", None, "folder of checkpoints, log, pictures, export; default: runs/NAME")
-    define(whole, "steps", None, "stop after so many steps of the schedule", lower_bound=1)
+    define(
+        whole,
+        "epochs",
+        None,
+        "passes over the training images; the whole schedule becomes shorter or longer; default: "
+        "the row's, or a number that fits the data set (see --fit_data)",
+        lower_bound=1,
+    )
+    define(whole, "stop_after", None, "stop after so many steps of the schedule", lower_bound=1)
     define(whole, "batch", None, "images per step, all replicas together", lower_bound=1)
+    define(
+        whole,
+        "accumulate",
+        None,
+        "compute a batch in so many parts, one after the other, to save memory",
+        lower_bound=1,
+    )
+    define(
+        yes,
+        "fit_data",
+        None,
+        "fit image size, anchors, counts, length and learning rate to the data set; default: yes, "
+        "unless its classes are those of COCO or VOC; `kdet plan` shows the result",
+    )
     define(
         text,
         "init",
@@ -76,6 +103,13 @@ def _flags():
         None,
         "steps between evaluations; 0: none; default: 5 evaluations a run (synthetic data: 2)",
     )
+    define(
+        whole,
+        "patience",
+        None,
+        "stop early after so many evaluations without a better metric; default: never",
+        lower_bound=1,
+    )
     define(whole, "checkpoint_every", 500, "steps between checkpoints", lower_bound=1)
     define(whole, "log_every", 20, "steps between lines of the log", lower_bound=1)
     # Not the default: CPU runs are repeatable without it, and a step takes half the time.
@@ -94,6 +128,10 @@ def parse(name: str, argv) -> Options | None:
         ConfigError: an unknown flag, or a value out of range.
     """
     values = _flags()
+    old = next((a for a in argv if a.split("=")[0].lstrip("-") in RENAMED and a[0] == "-"), None)
+    if old:
+        flag = old.split("=")[0]
+        raise ConfigError(f"{flag} is called --{RENAMED[flag.lstrip('-')]} now")
     try:
         _, *overrides = values([name, *argv])
     except flags.Error as error:
@@ -120,7 +158,7 @@ def run(recipe: Recipe, argv) -> int:
         import_tensorflow()
         from kdet.train.run import train
 
-        return DONE if train(resolve(recipe, options), options) else STOPPED
+        return DONE if train(resolve(recipe, options), options).complete else STOPPED
     except NotFiniteError as error:
         return _fail(NOT_FINITE, error)
     except LostWorkerError as error:
@@ -130,7 +168,9 @@ def run(recipe: Recipe, argv) -> int:
 
 
 def resolve(recipe: Recipe, options: Options) -> Recipe:
-    """The recipe with the settings of the command line.
+    """The recipe to start from, and a check of the settings of the command line.
+
+    With --data it is the row itself, because a plan may change it before the settings are applied.
 
     Raises:
         ConfigError: an impossible override (see `kdet.config.text.override`), or a mask head
@@ -141,14 +181,20 @@ def resolve(recipe: Recipe, options: Options) -> Recipe:
     family = family_of(recipe.model)
     if options.data is None:
         recipe = family.synthetic(recipe)
-    if options.batch is not None:
-        recipe = replace(recipe, schedule=replace(recipe.schedule, batch=options.batch))
-    recipe = override(recipe, options.overrides)
-    if family.needs_masks(recipe.model) and not recipe.data.max_edges:
+    changed = with_options(recipe, options)
+    if family.needs_masks(changed.model) and not changed.data.max_edges:
         raise ConfigError(
             f"{recipe.name}: a mask head needs outlines of objects; set data.max_edges, e.g. to 96"
         )
     return recipe
+
+
+def with_options(recipe: Recipe, options: Options) -> Recipe:
+    """The recipe with --batch, --accumulate and the `key=value` settings of the command line."""
+    given = {"batch": options.batch, "accumulate": options.accumulate}
+    given = {name: value for name, value in given.items() if value is not None}
+    recipe = replace(recipe, schedule=replace(recipe.schedule, **given))
+    return override(recipe, options.overrides)
 
 
 def _fail(code, error):

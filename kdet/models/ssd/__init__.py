@@ -3,10 +3,10 @@
 import re
 from dataclasses import replace
 
-from kdet.config import SSD, MobileNet
+from kdet.config import SSD
 from kdet.config.synthetic import synthetic_recipe
 from kdet.models.family import ClassAxis, Family
-from kdet.models.ssd import detections, losses, network
+from kdet.models.ssd import detections, fit, losses, network
 
 # The reference's head has the automatic names conv2d_22 to conv2d_33. Each of the six maps has one
 # convolution for boxes and one for classes.
@@ -49,7 +49,10 @@ FAMILY = Family(
     ),
     rename_stored=usual_head_names,
     start_weights=lambda config: (
-        "ssd_mobilenet_v1_coco_pretrained.tar" if config.backbone == MobileNet() else None
+        "ssd_mobilenet_v1_coco_pretrained.tar" if config.backbone.width == 1.0 else None
     ),
     metric="voc",
+    best_iou=fit.best_iou,
+    fit_anchors=fit.fit_anchors,
+    smallest_object=fit.SMALLEST,
 )
