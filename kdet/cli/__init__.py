@@ -13,6 +13,7 @@ from kdet.startup import import_tensorflow
 
 COMMANDS = {
     "detect": "draw what a detector finds on images",
+    "plan": "show the settings that training would choose for a data set",
     "train": "train a row of the zoo",
     "evaluate": "measure a detector on a converted data set",
     "export": "write a SavedModel: bytes or pixels in, boxes out",

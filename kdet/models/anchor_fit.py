@@ -97,18 +97,18 @@ def k_means(shapes, weights, count: int, rounds: int = 100) -> np.ndarray:
 
 
 def search(candidates, best_of, objects: Objects, current):
-    """The candidate that covers the objects best; `current` wins a tie and small differences.
+    """The candidate that covers the objects best, or `current` if that covers nearly as many.
 
     Args:
         candidates: configs to compare.
         best_of: (config, objects) -> (m,) best IoU of each object.
         objects: what to cover.
-        current: the config in use, which is kept if no candidate is better by more than 0.02.
+        current: the config in use, which is kept unless another one covers 3% more objects.
     """
-    scored = [(objects.score(best_of(config, objects)), config) for config in candidates]
-    best, config = max(scored, key=lambda pair: pair[0])
-    kept = objects.score(best_of(current, objects))
-    return config if best > kept + 0.02 else current
+    found = [(config, best_of(config, objects)) for config in candidates]
+    config, best = max(found, key=lambda pair: objects.score(pair[1]))
+    kept = objects.covered(best_of(current, objects))
+    return config if objects.covered(best) > kept + 0.03 else current
 
 
 def fit_scale(config, best_of, objects: Objects):

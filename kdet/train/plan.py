@@ -34,7 +34,7 @@ IMAGES = (6_000, 30_000)  # limits of the default length in images
 PASSES = 12  # but at least so many passes
 
 
-def recipe_of_run(row: Recipe, records: Records, options, source=None):
+def recipe_of_run(row: Recipe, records: Records, options, source=None, replicas: int = 1):
     """The recipe of a run, and lines to print.
 
     A run that is resumed keeps its stored recipe. A run with --data gets a plan. The settings of
@@ -45,6 +45,7 @@ def recipe_of_run(row: Recipe, records: Records, options, source=None):
         records: the training records.
         options: `kdet.train.cli.Options`.
         source: the `kdet.Detector` whose weights are trained, or None for those of `options.init`.
+        replicas: number of replicas, of which a chosen batch is a multiple.
     """
     last, lines = Path(options.out) / "last.npz", []
     if options.resume and last.exists():
@@ -55,7 +56,8 @@ def recipe_of_run(row: Recipe, records: Records, options, source=None):
             start = start_kind(options.init, row)
         else:
             start = "detector" if source.trained else "nothing"
-        settings = options.epochs, options.batch, options.fit_data
+        multiple = replicas * (options.accumulate or 1)
+        settings = options.epochs, options.batch, options.fit_data, multiple
         row, lines = make_plan(row, records, start, *settings)
     return with_options(row, options), lines
 
@@ -65,7 +67,9 @@ def is_published_data(records: Records) -> bool:
     return set(records.labels.names) in (set(COCO_LABELS.names), set(VOC_LABELS.names))
 
 
-def make_plan(recipe: Recipe, records: Records, start: str, epochs=None, batch=None, fit=None):
+def make_plan(
+    recipe: Recipe, records: Records, start, epochs=None, batch=None, fit=None, multiple=1
+):
     """The recipe with settings for a data set, and the reasons for them.
 
     Args:
@@ -76,6 +80,7 @@ def make_plan(recipe: Recipe, records: Records, start: str, epochs=None, batch=N
         batch: images per step. None keeps that of the row, or chooses one if `fit`.
         fit: whether to fit the settings to the data. None does so unless the classes are those of
             COCO or VOC.
+        multiple: a batch that is chosen is a multiple of this.
     Returns:
         The recipe, and a list of lines to print.
     """
@@ -97,7 +102,7 @@ def make_plan(recipe: Recipe, records: Records, start: str, epochs=None, batch=N
     statistics = read_statistics(records)
     recipe, more = fitted_to_data(recipe, statistics, start)
     lines += more
-    recipe, more = fitted_schedule(recipe, len(records), start, epochs, batch)
+    recipe, more = fitted_schedule(recipe, len(records), start, epochs, batch, multiple)
     return recipe, lines + more
 
 
@@ -204,12 +209,12 @@ def describe_size(data) -> str:
     return f"with a short side of {data.short_side} and a long side up to {data.long_side} pixels"
 
 
-def fitted_schedule(recipe: Recipe, count: int, start: str, epochs=None, batch=None):
+def fitted_schedule(recipe: Recipe, count: int, start: str, epochs=None, batch=None, multiple=1):
     """The recipe with a schedule and an optimizer for a short run, and the reasons.
 
     Args:
         count: number of training images.
-        recipe, start, epochs, batch: see `make_plan`.
+        recipe, start, epochs, batch, multiple: see `make_plan`.
     """
     row = recipe.schedule
     why = "--epochs"
@@ -220,7 +225,7 @@ def fitted_schedule(recipe: Recipe, count: int, start: str, epochs=None, batch=N
     images = epochs * count
     if batch is None:
         batch = 2 ** max(int(math.log2(max(images / STEPS, 1))), 2)
-        batch = min(batch, row.batch)
+        batch = math.ceil(min(batch, row.batch) / multiple) * multiple
     rate = RATES[start] * (batch / 16) ** 0.5
     schedule = Schedule(
         images=images,

@@ -83,7 +83,8 @@ class TrainingRun:
             raise ConfigError("--patience needs one worker, because only the chief evaluates")
         self.records, self.val = self._open_data(recipe)
         labels = self.records.labels
-        recipe, lines = recipe_of_run(recipe, self.records, options, source)
+        replicas = strategy.num_replicas_in_sync
+        recipe, lines = recipe_of_run(recipe, self.records, options, source, replicas)
         distribution.check_batch(recipe.schedule.batch, strategy, recipe.schedule.accumulate)
         notes = limits(self.records, self.val, recipe.data)
         for line in [f"plan: {x}" for x in lines] + [f"note: {x}" for x in notes]:
