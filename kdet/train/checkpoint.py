@@ -1,8 +1,8 @@
 """Checkpoints of a training run: saving, resuming, and starting a new run from stored weights.
 
 weights/<path>, slots/<path>    see `kdet.weights.npz`
-meta  version, step, seed, precision, loss_scale [value, good steps], best, batch,
-      recipe and labels (`kdet.config.text.to_dict`)
+meta  version, step, seed, precision, loss_scale [value, good steps], best, batch, data
+      (fingerprint of the records), data_path, recipe and labels (`kdet.config.text.to_dict`)
 """
 
 from __future__ import annotations
@@ -17,13 +17,20 @@ from kdet.config import LabelMap, Recipe
 from kdet.config.text import from_dict, to_dict
 from kdet.errors import CheckpointError, ConfigError, DownloadError
 from kdet.models.families import family_of
-from kdet.models.loading import checkpoint_of, read_weights
+from kdet.train.precheck import init_files
 from kdet.weights import paddle
-from kdet.weights.addresses import released
+from kdet.weights.addresses import released, start_url
 from kdet.weights.assign import LoadReport, load_partial
 from kdet.weights.download import download
 from kdet.weights.match_classes import by_path, load_named
-from kdet.weights.npz import check_complete, describe_npz, group, read_npz, write_npz
+from kdet.weights.npz import (
+    check_complete,
+    describe_npz,
+    group,
+    read_npz,
+    read_weights,
+    write_npz,
+)
 
 VERSION = 1
 PUBLISHED = ("imagenet", "released")
@@ -40,7 +47,7 @@ def describe_run(
     return json.loads(json.dumps({**about, "seed": seed, "precision": precision}))
 
 
-def save(path, trainer, about: dict, best: float | None = None, evaluated: int = 0) -> None:
+def save(path, trainer, about: dict, best: float | None = None, evaluated=0, data=None) -> None:
     """Saves weights, optimizer slots, step and loss scale of a trainer.
 
     Args:
@@ -49,6 +56,8 @@ def save(path, trainer, about: dict, best: float | None = None, evaluated: int =
         about: the result of `describe_run`.
         best: the best metric so far. None if there is none or it is undefined.
         evaluated: the step of the last evaluation.
+        data: the folder of the data set. It is stored for `kdet evaluate`, and a resumed run may
+            have another one.
     """
     arrays = {f"weights/{name}": v.numpy() for name, v in by_path(trainer.network).items()}
     arrays |= {f"slots/{name}": v.numpy() for name, v in trainer.optimizer.slots.items()}
@@ -61,6 +70,7 @@ def save(path, trainer, about: dict, best: float | None = None, evaluated: int =
         "loss_scale": [scale.value, scale.good],
         "best": best,
         "evaluated": evaluated,
+        "data_path": data and str(Path(data).absolute()),
     }
     write_npz(path, arrays, meta)
 
@@ -128,24 +138,19 @@ def start_from(paths: str, recipe: Recipe, network, labels: LabelMap) -> LoadRep
     """
     family = family_of(recipe.model)
     if paths in PUBLISHED:
-        paths = _published(paths, recipe, family)
-    files = [Path(path.strip()) for path in paths.split(",")]
-    absent = [str(path) for path in files if not path.exists()]
-    if absent:
-        raise ConfigError(
-            f"--init takes none, imagenet, released or checkpoints; there is no file {absent[0]!r}"
-        )
+        paths = _published(paths, recipe)
+    files = init_files(paths)
     if len(files) == 1 and not paddle.is_paddle(files[0]):
-        return _start_from_kdet(checkpoint_of(files[0]), recipe.model, network, labels)
+        return _start_from_kdet(files[0], recipe.model, network, labels)
     parts = {}
     for path in files:
         parts |= paddle.find(path)
     return load_partial(network, family, recipe.model, parts, paths)
 
 
-def _published(which, recipe, family):
+def _published(which, recipe):
     """The path of published weights, which are downloaded if necessary."""
-    url = released(recipe.name) if which == "released" else family.start_url(recipe.model)
+    url = released(recipe.name) if which == "released" else start_url(recipe.model)
     try:
         return str(download(url, check=paddle.find))
     except DownloadError as error:

@@ -128,20 +128,14 @@ class TrainingRun:
         return True
 
     def _check_out(self):
-        last = self.out / "last.npz"
-        if not self.options.resume and last.exists():
-            raise ConfigError(
-                f"{last} exists: add --resume to continue this run, or choose another --out"
-            )
         if self.chief:
             self.out.mkdir(parents=True, exist_ok=True)
             if self.options.resume:
                 remove_leftovers(self.out)
 
     def _open_data(self, recipe):
-        folder = self.options.data
-        if folder is None:
-            folder = self.out / "data"
+        folder = self.folder = self.options.data or self.out / "data"
+        if self.options.data is None:
             self._print(BANNER)
             if self.chief:
                 make_synthetic_splits(folder, recipe.data)
@@ -150,7 +144,7 @@ class TrainingRun:
         records, val = open_splits(folder)
         if val is None:
             self._print(f"{folder} has no val/, so nothing is evaluated")
-        if family_of(recipe.model).needs_masks(recipe.model):
+        if recipe.model.needs_masks():
             check_masks(records, recipe.name)
         for line in limits(records, val, recipe.data):
             self._print(f"note: {line}")
@@ -235,14 +229,15 @@ class TrainingRun:
             self._print("the metric is undefined; best.npz is the latest checkpoint")
         if value is None or self.best is None or value > self.best:
             self.best = value
-            checkpoint.save(self.out / "best.npz", self.trainer, self.about, value, step)
+            best = self.out / "best.npz"
+            checkpoint.save(best, self.trainer, self.about, value, step, self.folder)
         self.evaluated = step
         self._save()
 
     def _save(self):
         if self.chief:
             last = self.out / "last.npz"
-            checkpoint.save(last, self.trainer, self.about, self.best, self.evaluated)
+            checkpoint.save(last, self.trainer, self.about, self.best, self.evaluated, self.folder)
 
     def _finish(self):
         folder = export(self.detector, self.out / "saved_model")
