@@ -19,8 +19,8 @@ _LAZY = {
     "build": "kdet.models",
     "export": "kdet.serving",
     "load": "kdet.models",
-    "names": "kdet.models",
-    "recipe": "kdet.models",
+    "names": "kdet.config.rows",
+    "recipe": "kdet.config.rows",
 }
 __all__ = sorted(["__version__", *_LAZY])
 

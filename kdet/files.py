@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from kdet.errors import ConfigError
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -38,6 +40,18 @@ def sha256_of(path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def check_out(path) -> Path:
+    """The folder of the results of a command (`--out`), which need not exist yet.
+
+    Raises:
+        ConfigError: it cannot be a folder, because it or a folder above it is a file.
+    """
+    for place in (Path(path), *Path(path).parents):
+        if place.exists() and not place.is_dir():
+            raise ConfigError(f"--out {place}: expected a folder, got a file")
+    return Path(path)
 
 
 def write_atomic(path, content: bytes | Callable[[BinaryIO], None]) -> None:

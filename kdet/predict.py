@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from kdet.data.batches import image_batch
 from kdet.data.convert.image_files import PNG, png_chunks
 from kdet.data.convert.images import pixels_of
 from kdet.detections import Detections
@@ -37,6 +36,8 @@ def detect(detector, images, threshold=0.05, batch=1):
     Raises:
         DataError: no images, or one that cannot be read or is none of the kinds above.
     """
+    from kdet.data.batches import image_batch  # here, because it imports TensorFlow
+
     where = "image {}: " if isinstance(images, (list, tuple)) else ""
     arrays = [load_image(image, where.format(k)) for k, image in enumerate(listed(images))]
     found = []
@@ -69,6 +70,8 @@ def predict(detector, images, batch=8) -> dict:
     Raises:
         DataError: no images, or one that is not (H, W, 3) or (H, W, 1) uint8.
     """
+    from kdet.data.batches import image_batch
+
     if not len(images):
         raise DataError("expected at least one image, got none")
     arrays = [_three_channels(image, f"image {k}: ") for k, image in enumerate(images)]

@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 MAY_IMPORT = {
     "errors": "",
-    "files": "",
+    "files": "errors",
     "startup": "",
     "interop": "",
     "config": "errors",
@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "models": "backbones config data errors evaluate layers ops predict serving weights",
     "zoo": "config models weights",
     "train": "config data draw errors evaluate files masks models serving startup weights",
-    "cli": "data errors evaluate files models predict startup train zoo",
+    "cli": "config data errors evaluate files models predict serving startup train weights zoo",
     "__main__": "cli",
 }
 BACKEND_FREE = ("ops", "layers", "backbones", "models", "config", "weights")

@@ -13,7 +13,7 @@ from kdet import cli, models
 from kdet.config import R50, Data, LabelMap, RetinaNet
 from kdet.config.text import to_dict
 from kdet.errors import ConfigError, DataError
-from kdet.models.loading import recipe
+from kdet.models import recipe
 from kdet.predict import listed, load_image
 from kdet.serving.saved_model import export
 from kdet.weights.npz import write_npz

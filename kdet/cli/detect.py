@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from kdet.cli import add_model
+from kdet.files import check_out
 
 DESCRIPTION = """Draws what a detector finds on images. An image that cannot be read is skipped and
 listed at the end; the exit code is then 1. A stop with Ctrl+C keeps what is done."""
@@ -26,25 +27,25 @@ def add_arguments(parser):
     )
 
 
+def check(flags) -> int | None:
+    """Finds the images. Returns 1 if there is none at all."""
+    flags.out = check_out(flags.out)
+    flags.images, flags.problems = given_images(flags.images)
+    return None if flags.images else _finish(flags.problems)
+
+
 def run(flags) -> int:
     """Draws every image and writes detections.json.
 
     Returns:
-        0; 1 where an image was skipped, or there is none at all; 130 after Ctrl+C.
+        0; 1 where an image was skipped; 130 after Ctrl+C.
     Raises:
-        ConfigError: `--out` is a file.
         KdetError: the detector cannot be loaded.
     """
     from kdet import models
-    from kdet.errors import ConfigError
     from kdet.files import write_json
 
-    out = Path(flags.out)
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out}: expected a folder, got a file")
-    images, problems = given_images(flags.images)  # checked before anything is downloaded
-    if not images:
-        return _finish(problems)
+    out, images, problems = flags.out, flags.images, flags.problems
     detector = models.load(flags.model, flags.weights)
     out.mkdir(parents=True, exist_ok=True)
     rows, stopped = {}, False

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-DESCRIPTION = """Prints the settings that `kdet train ROW --data DATA` chooses for a data set, and the
-reasons, without training. Every setting can be changed with key=value."""
+DESCRIPTION = """Prints the settings that `kdet train ROW --data DATA` chooses for a data set, and
+the reasons, without training. `kdet train` takes other settings as key=value."""
 # one row of each family, the fastest one
 ROWS = ("ssd_mobilenet_v1_voc", "yolov3_mobilenet_v1", "retinanet_r50_fpn_1x",
         "faster_rcnn_r50_fpn_1x")  # fmt: skip

@@ -11,7 +11,28 @@ from kdet.errors import ConfigError
 
 
 class ModelConfig:
-    """Base class of all model configs. Each has the fields `backbone` and `num_classes`."""
+    """Base class of all model configs. Each has the fields `backbone` and `num_classes`.
+
+    The methods say what commands have to know of a family before Keras is imported. Families with
+    other answers override them.
+    """
+
+    def synthetic(self, recipe: Recipe) -> Recipe:
+        """The recipe for the built-in synthetic data set. `recipe` has this config."""
+        from kdet.config.synthetic import synthetic_recipe  # here, because it imports this module
+
+        return synthetic_recipe(recipe)
+
+    def start_weights(self) -> str | None:
+        """File name of the published weights that training starts from.
+
+        None stands for the backbone's ImageNet weights.
+        """
+        return None
+
+    def needs_masks(self) -> bool:
+        """Whether training uses the masks of the objects."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -56,6 +77,11 @@ class Data:
                 "Data.interpolation must be 'linear' when Data.resize is 'scale'; "
                 f"got {self.interpolation!r}"
             )
+
+    @property
+    def metric(self) -> str:
+        """The metric of this data set: "coco" or "voc"."""
+        return "voc" if self.dataset == "voc" else "coco"
 
     def canvas_sizes(self) -> tuple[tuple[int, int], ...]:
         """The static shapes that images are padded to: (height, width), smallest area first.

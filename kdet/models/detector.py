@@ -99,7 +99,7 @@ class Detector:
         Args:
             data: folder of a data set, or the parent of its splits.
             split: name of the split.
-            metric: "coco" or "voc"; None uses the metric of the published numbers.
+            metric: "coco" or "voc"; None uses "voc" if `data.dataset` is "voc", else "coco".
             batch: images per call.
         Returns:
             name -> number in 0..1, and "per_class".
@@ -107,7 +107,7 @@ class Detector:
         from kdet.data.records import Records
         from kdet.evaluate.run import evaluate
 
-        metric = metric or family_of(self.config).metric
+        metric = metric or self.data.metric
         return evaluate(self, Records.open(data, split), self.data, batch, metric)
 
     def fit(self, data, epochs=None, batch=None, out=None, callbacks=(), **options):

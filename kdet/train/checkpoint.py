@@ -1,14 +1,15 @@
 """Checkpoints of a training run: saving and resuming.
 
 weights/<path>, slots/<path>    see `kdet.weights.npz`
-meta  version, step, seed, precision, loss_scale [value, good steps], best, stale, batch,
-      recipe and labels (`kdet.config.text.to_dict`)
+meta  version, step, seed, precision, loss_scale [value, good steps], best, stale, batch, data
+      (fingerprint of the records), data_path, recipe and labels (`kdet.config.text.to_dict`)
 """
 
 from __future__ import annotations
 
 import json
 import zlib
+from pathlib import Path
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def describe_run(
 
 
 def save(
-    path, trainer, about: dict, best: float | None = None, evaluated: int = 0, stale: int = 0
+    path, trainer, about: dict, best: float | None = None, evaluated=0, stale=0, data=None
 ) -> None:
     """Saves weights, optimizer slots, step and loss scale of a trainer.
 
@@ -44,6 +45,8 @@ def save(
         best: the best metric so far. None if there is none or it is undefined.
         evaluated: the step of the last evaluation.
         stale: number of evaluations since the best one.
+        data: the folder of the data set. It is stored for `kdet evaluate`, and a resumed run may
+            have another one.
     """
     arrays = {f"weights/{name}": v.numpy() for name, v in by_path(trainer.network).items()}
     arrays |= {f"slots/{name}": v.numpy() for name, v in trainer.slots.items()}
@@ -57,6 +60,7 @@ def save(
         "best": best,
         "evaluated": evaluated,
         "stale": stale,
+        "data_path": data and str(Path(data).absolute()),
     }
     write_npz(path, arrays, meta)
 

@@ -11,6 +11,7 @@ from kdet.config import Recipe
 from kdet.config.text import override
 from kdet.errors import ConfigError, KdetError, LostWorkerError, NotFiniteError
 from kdet.startup import import_tensorflow
+from kdet.train.precheck import check
 
 RENAMED = {"steps": "stop_after"}
 DONE, NOT_FINITE, WRONG, LOST, STOPPED = 0, 1, 2, 3, 130
@@ -154,11 +155,13 @@ def run(recipe: Recipe, argv) -> int:
         options = parse(recipe.name, argv)
         if options is None:
             return DONE
-        # imported after the arguments are checked, so that --help and errors are fast
+        recipe = resolve(recipe, options)
+        check(recipe, options)
+        # imported after the checks, so that --help and errors are fast
         import_tensorflow()
         from kdet.train.run import train
 
-        return DONE if train(resolve(recipe, options), options).complete else STOPPED
+        return DONE if train(recipe, options).complete else STOPPED
     except NotFiniteError as error:
         return _fail(NOT_FINITE, error)
     except LostWorkerError as error:
@@ -176,13 +179,10 @@ def resolve(recipe: Recipe, options: Options) -> Recipe:
         ConfigError: an impossible override (see `kdet.config.text.override`), or a mask head
             without outlines.
     """
-    from kdet.models.families import family_of
-
-    family = family_of(recipe.model)
     if options.data is None:
-        recipe = family.synthetic(recipe)
+        recipe = recipe.model.synthetic(recipe)
     changed = with_options(recipe, options)
-    if family.needs_masks(changed.model) and not changed.data.max_edges:
+    if changed.model.needs_masks() and not changed.data.max_edges:
         raise ConfigError(
             f"{recipe.name}: a mask head needs outlines of objects; set data.max_edges, e.g. to 96"
         )

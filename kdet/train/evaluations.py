@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from kdet.errors import DataError
 from kdet.evaluate.run import evaluate, format_table
-from kdet.models.families import family_of
 from kdet.train import previews
 from kdet.train.data_sets import check_masks
 from kdet.train.validation import validation_losses
@@ -84,7 +83,7 @@ class Evaluations:
         recipe, val = self.detector.recipe, self.val
         if not val.index["objects"].any() or self.trainer.strategy.num_replicas_in_sync > 1:
             return {}
-        if family_of(recipe.model).needs_masks(recipe.model):
+        if recipe.model.needs_masks():
             try:
                 check_masks(val, recipe.name)
             except DataError:

@@ -59,6 +59,8 @@ def recipe_of_run(row: Recipe, records: Records, options, source=None, replicas:
         multiple = replicas * (options.accumulate or 1)
         settings = options.epochs, options.batch, options.fit_data, multiple
         row, lines = make_plan(row, records, start, *settings)
+        if any(setting.startswith("schedule.milestones=") for setting in options.overrides):
+            row = replace(row, schedule=replace(row.schedule, decay_kind="step"))
     return with_options(row, options), lines
 
 

@@ -15,7 +15,6 @@ from kdet.data import train_batches
 from kdet.errors import ConfigError, LostWorkerError
 from kdet.files import remove_leftovers
 from kdet.models.detector import build
-from kdet.models.families import family_of
 from kdet.serving.saved_model import export
 from kdet.train import checkpoint, distribution, previews
 from kdet.train.callbacks import Callbacks
@@ -147,20 +146,14 @@ class TrainingRun:
                 self.progress.close()
 
     def _check_out(self):
-        last = self.out / "last.npz"
-        if not self.options.resume and last.exists():
-            raise ConfigError(
-                f"{last} exists: add --resume to continue this run, or choose another --out"
-            )
         if self.chief:
             self.out.mkdir(parents=True, exist_ok=True)
             if self.options.resume:
                 remove_leftovers(self.out)
 
     def _open_data(self, recipe):
-        folder = self.options.data
-        if folder is None:
-            folder = self.out / "data"
+        folder = self.folder = self.options.data or self.out / "data"
+        if self.options.data is None:
             self._print(BANNER)
             if self.chief:
                 make_synthetic_splits(folder, recipe.data)
@@ -169,7 +162,7 @@ class TrainingRun:
         records, val = open_splits(folder)
         if val is None:
             self._print(f"{folder} has no val/, so nothing is evaluated")
-        if family_of(recipe.model).needs_masks(recipe.model):
+        if recipe.model.needs_masks():
             check_masks(records, recipe.name)
         return records, val
 
@@ -253,7 +246,8 @@ class TrainingRun:
 
     def _save(self, name="last.npz"):
         if self.chief:
-            checkpoint.save(self.out / name, self.trainer, self.about, **self.evaluations.state)
+            path, state = self.out / name, self.evaluations.state
+            checkpoint.save(path, self.trainer, self.about, **state, data=self.folder)
 
     def _finish(self):
         with self.trainer.averaged():

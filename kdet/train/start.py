@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from kdet.config import LabelMap, Recipe
-from kdet.errors import CheckpointError, ConfigError, DownloadError
+from kdet.errors import CheckpointError, DownloadError
 from kdet.models.families import family_of
-from kdet.models.loading import checkpoint_of, read_weights
 from kdet.train.checkpoint import check_version
+from kdet.train.precheck import init_files
 from kdet.weights import paddle
-from kdet.weights.addresses import released
+from kdet.weights.addresses import released, start_url
 from kdet.weights.assign import LoadReport, load_partial
 from kdet.weights.download import download
 from kdet.weights.match_classes import by_path, load_named
-from kdet.weights.npz import describe_npz, group
+from kdet.weights.npz import describe_npz, group, read_weights
 
 PUBLISHED = ("imagenet", "released")
 
@@ -30,7 +28,7 @@ def start_kind(paths: str, recipe: Recipe) -> str:
     if paths in ("none", *PUBLISHED):
         return {"none": "nothing", "imagenet": "backbone", "released": "detector"}[paths]
     family = family_of(recipe.model)
-    files = _existing(paths)
+    files = init_files(paths)
     if not paddle.is_paddle(files[0]):
         return "detector"
     names = [name for path in files for name in paddle.find(path)]
@@ -56,10 +54,10 @@ def start_from(paths: str, recipe: Recipe, network, labels: LabelMap) -> LoadRep
     """
     family = family_of(recipe.model)
     if paths in PUBLISHED:
-        paths = _published(paths, recipe, family)
-    files = _existing(paths)
+        paths = _published(paths, recipe)
+    files = init_files(paths)
     if len(files) == 1 and not paddle.is_paddle(files[0]):
-        return _start_from_kdet(checkpoint_of(files[0]), recipe.model, network, labels)
+        return _start_from_kdet(files[0], recipe.model, network, labels)
     parts = {}
     for path in files:
         parts |= paddle.find(path)
@@ -85,20 +83,9 @@ def start_from_detector(source, detector) -> LoadReport:
     )
 
 
-def _existing(paths):
-    """The files of --init."""
-    files = [Path(path.strip()) for path in paths.split(",")]
-    absent = [str(path) for path in files if not path.exists()]
-    if absent:
-        raise ConfigError(
-            f"--init takes none, imagenet, released or checkpoints; there is no file {absent[0]!r}"
-        )
-    return files
-
-
-def _published(which, recipe, family):
+def _published(which, recipe):
     """The path of published weights, which are downloaded if necessary."""
-    url = released(recipe.name) if which == "released" else family.start_url(recipe.model)
+    url = released(recipe.name) if which == "released" else start_url(recipe.model)
     try:
         return str(download(url, check=paddle.find))
     except DownloadError as error:

@@ -13,7 +13,6 @@ from kdet import models
 from kdet.config import LabelMap
 from kdet.errors import CheckpointError, DownloadError
 from kdet.models import loading as zoo
-from kdet.models.families import family_of
 from kdet.train import checkpoint
 from kdet.weights import addresses as sources
 from kdet.weights import paddle
@@ -198,7 +197,7 @@ def test_addresses():
     starts = {}
     for name in models.names():
         model = models.recipe(name).model
-        starts[name] = family_of(model).start_url(model).split("/")[-1]
+        starts[name] = sources.start_url(model).split("/")[-1]
     assert starts["mask_rcnn_se154_vd_fpn_s1x"] == "SENet154_vd_pretrained.tar"
     assert starts["faster_rcnn_r50_1x"] == "ResNet50_cos_pretrained.tar"
     assert starts["faster_rcnn_r50_vd_1x"] == "ResNet50_vd_pretrained.tar"

@@ -3,7 +3,6 @@
 import re
 
 from kdet.config import RetinaNet
-from kdet.config.synthetic import synthetic_recipe
 from kdet.models.family import ClassAxis, Family
 from kdet.models.retinanet import detections, fit, losses, network
 
@@ -13,7 +12,6 @@ FAMILY = Family(
     detections=detections.detections,
     targets=losses.targets,
     losses=losses.losses,
-    synthetic=synthetic_recipe,
     class_axes=lambda config: {r"^retina_head/class_output/": ClassAxis(fixed=0)},
     head_layers=re.compile(r"^(fpn|retina_head)/"),
     reference_names=(

@@ -1,0 +1,60 @@
+"""Checks of the files of a run that need no TensorFlow, so that mistakes are reported at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kdet.config import Recipe
+from kdet.errors import ConfigError
+from kdet.files import check_out
+from kdet.train.data_sets import open_splits
+from kdet.weights import paddle
+from kdet.weights.addresses import start_url
+from kdet.weights.sources import checkpoint_of
+
+
+def check(recipe: Recipe, options) -> None:
+    """Checks --out, --data and --init before anything slow happens.
+
+    Args:
+        recipe: the recipe with the settings of the command line.
+        options: `kdet.train.cli.Options`.
+    Raises:
+        KdetError: a path is wrong, or the run would replace another run.
+    """
+    last = check_out(options.out) / "last.npz"
+    if last.exists() and not options.resume:
+        raise ConfigError(
+            f"{last} exists: add --resume to continue this run, or choose another --out"
+        )
+    if options.data is not None:
+        open_splits(options.data)
+    if last.exists():  # the run continues from it, so --init is not used
+        return
+    if options.init == "imagenet":
+        start_url(recipe.model)
+    elif options.init not in ("none", "released"):
+        init_files(options.init)
+
+
+def init_files(paths: str) -> list[Path]:
+    """The checkpoints that --init names: one of kdet, or one or several of Paddle.
+
+    Args:
+        paths: paths, joined by commas. For a run folder, the result has its checkpoint.
+    Raises:
+        ConfigError: no such file.
+        CheckpointError: a folder contains no checkpoint.
+    """
+    files = [Path(path.strip()) for path in paths.split(",")]
+    absent = [str(path) for path in files if not path.exists()]
+    if absent:
+        raise ConfigError(
+            f"--init takes none, imagenet, released or checkpoints; there is no file {absent[0]!r}"
+        )
+    if len(files) == 1 and not paddle.is_paddle(files[0]):
+        return [checkpoint_of(files[0])]
+    for path in files:
+        if path.is_dir():
+            paddle.find(path)  # a folder without tensors is an error
+    return files
