@@ -155,13 +155,12 @@ def run(recipe: Recipe, argv) -> int:
         options = parse(recipe.name, argv)
         if options is None:
             return DONE
-        recipe = resolve(recipe, options)
-        check(recipe, options)
+        check(resolve(recipe, options), options)
         # imported after the checks, so that --help and errors are fast
         import_tensorflow()
         from kdet.train.run import train
 
-        return DONE if train(recipe, options).complete else STOPPED
+        return DONE if train(unplanned(recipe, options), options).complete else STOPPED
     except NotFiniteError as error:
         return _fail(NOT_FINITE, error)
     except LostWorkerError as error:
@@ -171,22 +170,23 @@ def run(recipe: Recipe, argv) -> int:
 
 
 def resolve(recipe: Recipe, options: Options) -> Recipe:
-    """The recipe to start from, and a check of the settings of the command line.
-
-    With --data it is the row itself, because a plan may change it before the settings are applied.
+    """The recipe with the settings of the command line, without a plan for the data.
 
     Raises:
         ConfigError: an impossible override (see `kdet.config.text.override`), or a mask head
             without outlines.
     """
-    if options.data is None:
-        recipe = recipe.model.synthetic(recipe)
-    changed = with_options(recipe, options)
-    if changed.model.needs_masks() and not changed.data.max_edges:
+    recipe = with_options(unplanned(recipe, options), options)
+    if recipe.model.needs_masks() and not recipe.data.max_edges:
         raise ConfigError(
             f"{recipe.name}: a mask head needs outlines of objects; set data.max_edges, e.g. to 96"
         )
     return recipe
+
+
+def unplanned(recipe: Recipe, options: Options) -> Recipe:
+    """The row, or its form for the synthetic data set. A plan may change it for other data."""
+    return recipe if options.data is not None else recipe.model.synthetic(recipe)
 
 
 def with_options(recipe: Recipe, options: Options) -> Recipe:
