@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "models": "backbones config data errors evaluate layers ops predict serving weights",
     "zoo": "config models weights",
     "train": "config data draw errors evaluate files masks models serving startup weights",
-    "cli": "data errors evaluate files models predict startup train zoo",
+    "analyse": "config data draw errors evaluate files",
+    "cli": "analyse data errors evaluate files models predict startup train zoo",
     "__main__": "cli",
 }
 BACKEND_FREE = ("ops", "layers", "backbones", "models", "config", "weights")

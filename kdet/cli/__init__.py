@@ -15,6 +15,7 @@ COMMANDS = {
     "detect": "draw what a detector finds on images",
     "train": "train a row of the zoo",
     "evaluate": "measure a detector on a converted data set",
+    "analyse": "show what a detector gets wrong, as one page with figures",
     "export": "write a SavedModel: bytes or pixels in, boxes out",
     "convert": "convert COCO or VOC annotations to TFRecord shards",
     "describe": "count the objects of a converted data set, and draw some images",
@@ -33,6 +34,7 @@ examples:
   kdet convert coco --annotations a.json --images photos --out records/train
   kdet train retinanet_r50_fpn_1x --data records --out runs/mine
   kdet evaluate runs/mine --data records
+  kdet analyse runs/mine --data records
   kdet export runs/mine saved_model
   kdet zoo yolov3_darknet
 

@@ -14,19 +14,12 @@ the source data). Both files are in --out. With --sides there is one pair of fil
 
 def add_arguments(parser):
     """Adds the arguments of the command."""
-    add_model(parser)
-    parser.add_argument("--data", help="a converted data set; default: the run's synthetic one")
-    parser.add_argument(
-        "--split", default="val", help="which part of --data (default: %(default)s)"
-    )
+    add_subject(parser)
     parser.add_argument(
         "--metric",
         default="coco",
         choices=("coco", "voc"),
         help="COCO's metric or Pascal VOC's metric (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--batch", type=int, default=1, help="images per call (default: %(default)s)"
     )
     parser.add_argument(
         "--sides", type=_sides, help="evaluate at each of these sides, e.g. 608,416,320 (YOLOv3)"
@@ -36,6 +29,18 @@ def add_arguments(parser):
         help="folder of the two json files; default: the folder of the checkpoint, or "
         "runs/ROW for a row",
     )
+
+
+def add_subject(parser):
+    """Adds the arguments that select a detector and a data set to measure it on."""
+    add_model(parser)
+    parser.add_argument("--data", help="a converted data set; default: that of the run")
+    parser.add_argument(
+        "--split", default="val", help="which part of --data (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batch", type=int, default=1, help="images per call (default: %(default)s)"
+    )
     parser.add_argument(
         "overrides",
         nargs="*",
@@ -44,25 +49,43 @@ def add_arguments(parser):
     )
 
 
-def run(flags):
-    """Evaluates, prints the table and writes both files."""
+def subject(flags) -> tuple[tuple, Path, Path]:
+    """What the arguments of `add_subject` select.
+
+    Returns:
+        The first arguments of `kdet.load`; the folder of the run or of the row; the data set.
+
+    Raises:
+        ConfigError: --weights with a checkpoint.
+        CheckpointError: there is no checkpoint, or it is damaged.
+        DataError: no data set is given, and the run does not have one either.
+    """
     from kdet import models
-    from kdet.data.records import Records
     from kdet.errors import ConfigError, DataError
-    from kdet.evaluate.run import evaluate, format_table
-    from kdet.files import write_json
-    from kdet.models.loading import checkpoint_of
+    from kdet.models.loading import checkpoint_of, data_of
 
     row = flags.model in models.names()
     path = Path("runs", flags.model, "released") if row else checkpoint_of(flags.model)
     if not row and flags.weights != "released":
         raise ConfigError(f"{path}: is a checkpoint; --weights is only for rows of the zoo")
-    out = Path(flags.out) if flags.out else path.parent
     data = Path(flags.data) if flags.data else path.parent / "data"
     if not flags.data and not data.is_dir():
+        data = None if row else data_of(path)
+    if data is None:
         raise DataError(f"{path}: this run has no synthetic data set; pass a data set with --data")
+    return (flags.model, flags.weights) if row else (path,), path.parent, data
+
+
+def run(flags):
+    """Evaluates, prints the table and writes both files."""
+    from kdet import models
+    from kdet.data.records import Records
+    from kdet.evaluate.run import evaluate, format_table
+    from kdet.files import write_json
+
+    which, folder, data = subject(flags)
+    out = Path(flags.out) if flags.out else folder
     records = Records.open(data, flags.split)
-    which = (flags.model, flags.weights) if row else (path,)
     detector = models.load(*which, overrides=flags.overrides)
     out.mkdir(parents=True, exist_ok=True)
     for side in flags.sides or (None,):

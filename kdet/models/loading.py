@@ -125,6 +125,16 @@ def checkpoint_of(path) -> Path:
     raise CheckpointError(f"{path}: expected best.npz or last.npz in this folder")
 
 
+def data_of(path) -> Path | None:
+    """The data set that the run of a checkpoint was trained with, or None if it does not say so.
+
+    Raises:
+        CheckpointError: the checkpoint is missing or damaged.
+    """
+    stored = describe_npz(path)[1].get("data_path")
+    return Path(stored) if isinstance(stored, str) and stored else None
+
+
 def _is_path(name):
     path = Path(name)
     return isinstance(name, Path) or path.suffix == ".npz" or path.name != name or path.exists()
