@@ -10,8 +10,8 @@ from kdet.draw.boxes import INK
 from kdet.draw.charts import Series, bar_chart, heat_map, line_chart
 
 LINES = 7  # classes with a line of their own, and losses in one chart
-CELLS = 14  # classes in the confusion matrix
-OTHERS, NOTHING = "other classes", "background"
+CELLS, BARS = 14, 30  # classes in the confusion matrix, and in the chart of labels
+OTHERS, NOTHING, LOST = "other classes", "background", "not found"
 
 
 def figures(numbers: dict) -> dict:
@@ -68,7 +68,7 @@ def ap_by_iou(numbers):
     y = [None if numbers[name] is None else 100 * numbers[name] for name in IOUS]
     title = "AP by the IoU that a correct box needs"
     series = [Series("all classes", x, y, dots=True)]
-    return line_chart(title, series, "IoU", "AP in percent", (0.5, 0.9), (0, 100))
+    return line_chart(title, series, "IoU", "AP in percent", (0.5, 0.9))
 
 
 def confusion_chart(numbers):
@@ -84,11 +84,11 @@ def confusion_chart(numbers):
         small = np.zeros((CELLS + 2, CELLS + 2), int)
         np.add.at(small, (group[:, None], group[None, :]), table)
         names, table = [names[k] for k in chosen] + [OTHERS], small
-    names = [*names, NOTHING]
+    rows, columns = [*names, NOTHING], [*names, LOST]
     shares = table / np.maximum(table.sum(1, keepdims=True), 1)
     texts = [[str(value) if value else "" for value in row] for row in table]
     title = "Confusion matrix (numbers of objects and detections)"
-    return heat_map(title, names, names, shares, texts, "true class", "detected as")
+    return heat_map(title, rows, columns, shares, texts, "true class", "detected as")
 
 
 def sizes(numbers):
@@ -103,9 +103,9 @@ def sizes(numbers):
 
 
 def labels(numbers):
-    """How the classes share the objects of the data sets."""
+    """How the most frequent classes share the objects of the data sets."""
     counts = numbers["labels"]
-    order = np.argsort(-np.sum(list(counts.values()), axis=0), kind="stable")
+    order = np.argsort(-np.sum(list(counts.values()), axis=0), kind="stable")[:BARS]
     series, texts = {}, {}
     for split, values in counts.items():
         name, total = f"{split} ({sum(values)} objects)", max(sum(values), 1)

@@ -11,6 +11,9 @@ from kdet.analyse.measure import IOUS
 from kdet.analyse.words import ADVICE, FEW, MEANING, counted, percent, ranked
 from kdet.analyse.worst import COLOURS
 
+UNFOLDED = 20  # rows of a table that are always shown
+RARE = 50  # training objects
+
 
 def page(numbers: dict, charts: dict[str, bytes], pictures: list[bytes]) -> str:
     """The report.
@@ -42,17 +45,25 @@ def _chart(charts, name, alt, *texts):
     return image + "</figure>\n" + "".join(f"<p>{text}</p>\n" for text in texts)
 
 
-def _table(head, rows, text_from=99):
-    """A table of texts, which are escaped here. A row may start with the class of its style."""
-    lines = []
-    for style, *cells in (("", *head), *rows):
-        kind = "td" if lines else "th"
-        cells = [
-            f"<{kind}{' class=text' * (k >= text_from)}>{escape(text)}</{kind}>"
-            for k, text in enumerate(cells)
-        ]
-        lines.append(f"<tr{f' class={style}' if style else ''}>{''.join(cells)}</tr>")
-    return f'<div class="table"><table>\n{chr(10).join(lines)}\n</table></div>\n'
+def _table(head, rows):
+    """A table of texts, which are escaped here. The first entry of a row is its style, or "".
+
+    The end of a long table is folded.
+    """
+
+    def lines(rows):
+        return "".join(
+            f"<tr{f' class={style}' if style else ''}>"
+            + "".join(f"<{kind}>{escape(text)}</{kind}>" for text in cells)
+            + "</tr>\n"
+            for kind, style, *cells in (("th", "", *head), *(("td", *row) for row in rows))
+        )
+
+    text = f'<div class="table"><table>\n{lines(rows[:UNFOLDED])}</table></div>\n'
+    if rest := rows[UNFOLDED:]:
+        text += f"<details><summary>{len(rest)} more</summary>"
+        text += f'<div class="table"><table>\n{lines(rest)}</table></div></details>\n'
+    return text
 
 
 def _by_objects(numbers):
@@ -66,17 +77,15 @@ def _head(numbers, charts):
     tiles = (
         (percent(numbers["AP"]), "AP, IoU 0.5 to 0.95"),
         (percent(numbers["AP50"]), "AP50"),
-        (percent(best.get("recall"), 0), "% of the objects found"),
-        (percent(best.get("precision"), 0), "% of the detections correct"),
+        (percent(best.get("recall"), 0) + "%", "of the objects found"),
+        (percent(best.get("precision"), 0) + "%", "of the detections correct"),
         (f"{numbers['threshold']:.2f}", "score threshold"),
     )
     tiles = "".join(f"<div><b>{n}</b><span>{t}</span></div>" for n, t in tiles)
     text = f"Data set: {escape(numbers['data'])}. "
     text += f"{counted(numbers['ignored_objects'], 'crowd or difficult object')} not counted. "
-    text += (
-        f"{counted(numbers['shown_detections'], 'detection')} of {numbers['detections']} are at "
-    )
-    text += "or above the score threshold. Errors, confusions, recall by size and pictures use it."
+    text += f"{numbers['shown_detections']} of {numbers['detections']} detections reach the score "
+    text += "threshold. Errors, confusions, recall by size and pictures use it."
     return (
         f"<h1>What the detector gets wrong</h1>\n"
         f'<p class="lead">{escape(numbers["summary"])}</p>\n<div class="tiles">{tiles}</div>\n'
@@ -85,13 +94,13 @@ def _head(numbers, charts):
 
 
 def _errors(numbers, charts):
-    kinds = ranked(numbers)
+    kinds = "".join(
+        f"<p><b>{kind}</b>: {percent(numbers['errors'][kind]['ap50_cost'])} points of AP50, "
+        f"{counted(numbers['errors'][kind]['count'], 'error')}. {MEANING[kind]} {ADVICE[kind]}"
+        "</p>\n"
+        for kind in ranked(numbers)
+    )
     rows = [
-        ("", kind, percent(numbers["errors"][kind]["ap50_cost"]),
-         str(numbers["errors"][kind]["count"]), f"{MEANING[kind]} {ADVICE[kind]}")
-        for kind in kinds
-    ]  # fmt: skip
-    classes = [
         (style, r["name"], str(r["objects"]), *(str(r["errors"][k]) for k in KINDS))
         for style, r in _by_objects(numbers)
     ]
@@ -103,10 +112,10 @@ def _errors(numbers, charts):
             "if all errors of that kind were corrected. The number of errors is counted at the "
             "score threshold; the cost includes detections with lower scores.",
         )
-        + _table(("kind", "cost", "errors", "what it means and what to do"), rows, 3)
+        + kinds
         + "<p>The same errors, class by class. A wrong detection counts for the class that it "
-        "claims, and a missed object for its own class.</p>"
-        + _table(("class", "objects", *KINDS), classes)
+        "claims, and a missed object for its own class.</p>\n"
+        + _table(("class", "objects", *KINDS), rows)
     )  # fmt: skip
 
 
@@ -138,7 +147,7 @@ def _classes(numbers, charts):
         + _table(("class", "objects", *names), aps)
         + "<p>The score threshold at which each class alone has its best F1, and its precision and "
         "recall there, in percent. Use these thresholds if you can set one per class; otherwise "
-        "use the one of all classes, for example as --threshold of kdet detect.</p>\n"
+        "use the one of all classes, for example as <code>--threshold</code> of kdet detect.</p>\n"
         + _table(("class", "objects", "threshold", "precision", "recall", "F1"), rows)
     )
 
@@ -150,15 +159,15 @@ def _best(best):
 
 
 def _confusion(numbers, charts):
-    pairs = [("", p["true"], p["detected"], str(p["count"])) for p in numbers["confused"]]
+    pairs = [("", p["true"], p["detected"], str(p["count"])) for p in numbers["confused"][:12]]
     return (
         "<h2>Confused classes</h2>\n"
         + _chart(
             charts, "confusion", "table: true class against detected class",
             "A row is what is in the image, and a column is what the detector says. Green cells "
-            "are correct. The column background counts objects that were not found, and the row "
-            "background counts detections without an object of their own. Dark orange cells "
-            "between two classes are worth a look at the labels. With many classes, only those "
+            "are correct. The last column counts objects that were not found, and the last row "
+            "counts detections without an object of their own. Dark orange cells between two "
+            "classes are worth a look at the labels. With many classes, only those "
             "with the most confusions are shown; analysis.json has them all.",
         )
         + (_table(("true class", "detected as", "objects"), pairs) if pairs else
@@ -179,13 +188,18 @@ def _sizes(numbers, charts):
 def _labels(numbers, charts):
     train = numbers["labels"].get("train")
     names = [row["name"] for row in numbers["per_class"]]
-    few = [name for name, n in zip(names, train or ()) if n < 50]
-    more = f" Fewer than 50 training objects: {escape(', '.join(few))}." if few else ""
+    few = [name for name, n in zip(names, train or ()) if n < RARE]
+    more = ""
+    if few:
+        more = f" Fewer than {RARE} training objects: {escape(', '.join(few[:15]))}"
+        more += f", and {counted(len(few) - 15, 'more class', 'more classes')}" * (len(few) > 15)
+        more += "."
     return "<h2>Objects per class</h2>\n" + _chart(
         charts, "labels", "bars: share of each class in the data sets",
-        "The numbers are counts of objects. A class with few training objects is learned badly: "
-        "add images of it. If the bars of one class differ much, the two parts of the data show "
-        f"different things, and should be split again at random.{more}",
+        "The numbers are counts of objects, and the chart has the most frequent classes. A class "
+        "with few training objects is learned badly: add images of it. If the bars of one class "
+        "differ much, the two parts of the data show different things, and should be split again "
+        f"at random.{more}",
     )  # fmt: skip
 
 

@@ -53,10 +53,12 @@ def analyse(detector, records, out, log=None, batch: int = 1) -> dict:
     charts = figures(numbers)
     out = Path(out)
     write_json(out / "analysis.json", numbers)
-    files = {name: _png(chart.quantize(128)) for name, chart in charts.items()}
-    for name, content in {**files, "worst": _png(worst_sheet(pictures))}.items():
+    files = {n: _file(c.quantize(128), "PNG", optimize=True) for n, c in charts.items()}
+    sheet = _file(worst_sheet(pictures), "PNG", compress_level=3)
+    for name, content in {**files, "worst": sheet}.items():
         write_atomic(out / f"{name}.png", content)
-    write_atomic(out / "report.html", page(numbers, files, [_jpeg(p) for p in pictures]).encode())
+    tiles = [_file(picture, "JPEG", quality=85) for picture in pictures]
+    write_atomic(out / "report.html", page(numbers, files, tiles).encode())
     return numbers
 
 
@@ -143,13 +145,7 @@ def _labels(records):
     return counts
 
 
-def _png(image):
+def _file(image, kind, **settings):
     out = io.BytesIO()
-    image.save(out, "PNG", optimize=True)
-    return out.getvalue()
-
-
-def _jpeg(image):
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=85)
+    image.save(out, kind, **settings)
     return out.getvalue()

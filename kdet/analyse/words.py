@@ -11,7 +11,15 @@ MEANING = {
     "both": "The class is wrong, and the box is inexact.",
     "duplicate": "Another detection with a higher score has found this object already.",
     "background": "There is no annotated object at this place.",
-    "missed": "No detection comes near to this object.",
+    "missed": "No detection found the object, not even with a wrong class or an inexact box.",
+}
+ERRORS = {
+    "class": "errors of the class",
+    "localisation": "inexact boxes",
+    "both": "errors of both class and box",
+    "duplicate": "duplicates",
+    "background": "detections of background",
+    "missed": "missed objects",
 }
 ADVICE = {
     "class": "Look at the pairs in the confusion matrix. Check the labels of these classes, add "
@@ -71,9 +79,9 @@ def _costs(n):
     costs = [n["errors"][kind]["ap50_cost"] or 0 for kind in (first, second)]
     if costs[0] < 0.001:
         return ""
-    text = f"The most costly kind of error is {first!r}: without it, AP50 would be "
-    text += f"{percent(costs[0])} points higher"
-    return f"{text}. The next one is {second!r} ({percent(costs[1])} points)."
+    text = f"The most costly errors are {ERRORS[first]}: without them, AP50 would be "
+    text += f"{percent(costs[0])} points higher. "
+    return f"{text}Next are {ERRORS[second]} ({percent(costs[1])} points)."
 
 
 def _weak(n):

@@ -89,17 +89,12 @@ def pictures_of(rows: list[dict], m: Matches, shown, records, most_pixels: int =
     Raises:
         DataError: a record is damaged.
     """
-    import tensorflow as tf
-
     from kdet.data.decode import decode
 
-    if not rows:
-        return []
     numbers = [int(np.flatnonzero(records.image_ids == row["image_id"])[0]) for row in rows]
-    read = tf.data.Dataset.from_tensor_slices(np.array(numbers, np.int64))
+    images = records.iterate(decode(records.read(number))["image"] for number in numbers)
     pictures = []
-    examples = records.iterate(read.map(lambda n: decode(records.read(n))["image"]))
-    for row, image in zip(rows, examples):
+    for row, image in zip(rows, images):
         drawn = picture(image.numpy(), m, shown, row["image_id"], records.labels.names)
         drawn.thumbnail((most_pixels, most_pixels), Image.LANCZOS)
         pictures.append(drawn)

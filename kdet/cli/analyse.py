@@ -7,8 +7,8 @@ from pathlib import Path
 from kdet.cli.evaluate import add_subject, subject
 
 DESCRIPTION = """Shows what a detector gets wrong on a converted data set: AP per class and IoU,
-precision and recall, score thresholds, kinds of errors, confused classes, sizes of objects, learning
-curves, and the worst images. Writes report.html (one file), its figures as PNG files, and
+precision and recall, score thresholds, kinds of errors, confused classes, sizes of objects,
+learning curves, and the worst images. Writes report.html (one file), its figures as PNG files, and
 analysis.json with all numbers."""
 
 

@@ -24,8 +24,7 @@ def draw_boxes(
 ) -> Image.Image:
     """The image with boxes, masks and one tag per box.
 
-    Tags are left out where they would hide more than the boxes show: where together they cover more
-    than the boxes do and more than a tenth of the picture.
+    Tags are left out where together they cover more than the boxes and a tenth of the picture.
 
     Args:
         image: (H, W, 3) uint8 RGB, or a PIL image. It is not changed. Up to 256 pixels a side, the
@@ -53,10 +52,8 @@ def draw_boxes(
     thickness = max(2, mean_side / 260)
     writer = Writer(round(min(max(12, mean_side / 42), 40)), names or ())
     boxes = boxes * factor
-    n = len(boxes)
-    order = np.argsort(scores, kind="stable") if scores is not None else np.arange(n)
-    if colours is None:
-        colours = [colour(int(k)) for k in labels] if labels is not None else [colour(0)] * n
+    order = np.arange(len(boxes)) if scores is None else np.argsort(scores, kind="stable")
+    colours = colours or [colour(int(k)) for k in ([0] * len(boxes) if labels is None else labels)]
     for i in order if masks is not None else ():
         _blend_mask(canvas, masks[i], factor, colours[i], thickness)
     for i in order:

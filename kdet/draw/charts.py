@@ -12,7 +12,7 @@ from kdet.draw.boxes import INK, PAPER
 from kdet.draw.canvas import SMALL, TEXT, Canvas, legend, number, ticks, width_of
 from kdet.draw.colours import colour
 
-WIDTH = 640  # units; on a phone the text is still readable
+WIDTH = 560  # units; on a phone the text is still readable
 GREY, FAINT = (95, 95, 95), (225, 225, 225)
 RIGHT, WRONG = (0, 114, 90), (190, 85, 0)  # full shade of a heat map's diagonal, and of the rest
 # the lines of a chart, dark enough for white paper
