@@ -26,6 +26,7 @@ COMMANDS = {
     "plan": "show the settings that training would choose for a data set",
     "train": "train a row of the zoo on your data",
     "evaluate": "measure a detector on a converted data set",
+    "analyse": "show what a detector gets wrong, as one page with figures",
     "export": "write a detector as a TensorFlow SavedModel",
     "convert": "convert COCO or VOC annotations to a data set of kdet",
     "describe": "count the objects of a converted data set, and draw some images",
