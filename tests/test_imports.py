@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 MAY_IMPORT = {
     "errors": "",
-    "files": "",
+    "files": "errors",
     "startup": "",
     "interop": "",
     "config": "errors",
