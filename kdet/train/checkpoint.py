@@ -123,6 +123,11 @@ def stored_recipe(path) -> Recipe:
         raise CheckpointError(f"{path}: the recipe is missing or damaged: {error}") from None
 
 
+def use_weights(path, network) -> None:
+    """Assigns the weights of a checkpoint of the same network."""
+    assign(by_path(network), group(read_npz(path)[0], "weights"))
+
+
 def assign(variables: dict, values: dict) -> None:
     """Assigns values to the variables of the same names on every replica."""
     for name, variable in variables.items():

@@ -9,6 +9,7 @@ from absl import flags
 
 from kdet.config import Recipe
 from kdet.config.text import override
+from kdet.data.convert.any import cached_records
 from kdet.errors import ConfigError, KdetError, LostWorkerError, NotFiniteError
 from kdet.startup import import_tensorflow
 from kdet.train.precheck import check
@@ -27,6 +28,7 @@ class Options:
     """The values of the flags. `--help` explains each one."""
 
     data: str | None
+    images: str | None
     out: str
     epochs: int | None
     stop_after: int | None
@@ -59,7 +61,14 @@ def _flags():
     def choice(name, default, text, options):
         flags.DEFINE_enum(name, default, options, text, flag_values=values)
 
-    define(text, "data", None, "converted data set: a folder, or the parent of train/ and val/")
+    define(
+        text,
+        "data",
+        None,
+        "converted data set: a folder, or the parent of train/ and val/; or annotations that are "
+        "converted to a cache first: a COCO json, or a folder in the form of VOC or YOLO",
+    )
+    define(text, "images", None, "folder of the images of a COCO json in --data")
     define(text, "out", None, "folder of checkpoints, log, pictures, export; default: runs/NAME")
     define(
         whole,
@@ -155,6 +164,10 @@ def run(recipe: Recipe, argv) -> int:
         options = parse(recipe.name, argv)
         if options is None:
             return DONE
+        resolve(recipe, options)
+        if options.data is not None:
+            data = str(cached_records(options.data, options.images))
+            options = replace(options, data=data)
         check(resolve(recipe, options), options)
         # imported after the checks, so that --help and errors are fast
         import_tensorflow()

@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kdet.analyse.figures import learning
+from kdet.analyse.history import read_log
 from kdet.config import Optimizer, Recipe, Schedule
 from kdet.data.convert.any import cached_records
-from kdet.errors import ConfigError
+from kdet.draw.sheets import contact_sheet
 from kdet.train.cli import parse
 from kdet.train.log import LOG
+from kdet.train.precheck import check
 from kdet.train.run import train
 
 
 @dataclass(frozen=True)
 class History:
-    """The log of a run.
+    """The losses and metrics of a run. A notebook shows their curves.
 
     Attributes:
         out: folder of the run.
-        history: name -> list of numbers. Losses are means over several steps. Metrics and losses
-            of the validation have "val/" in front of their names.
-        steps: name -> list of the steps that belong to these numbers.
+        history: {"losses", "val_losses", "eval"}: each maps "step" and the name of each number to a
+            list. Losses are means over several steps. The lists of a group are equally long.
+        complete: False if the run was stopped with Ctrl+C.
     """
 
     out: Path
-    history: dict[str, list[float]] = field(default_factory=dict)
-    steps: dict[str, list[int]] = field(default_factory=dict)
-
-    def __repr__(self):
-        last = ", ".join(f"{k} {v[-1]:.4g}" for k, v in self.history.items() if v)
-        return f"History of {self.out}: {last}"
+    history: dict[str, dict[str, list]] = field(repr=False)
+    complete: bool = True
 
     def draw(self):
         """The curves of losses and metrics as a PIL image."""
-        from kdet.draw.charts import learning_curves
-
-        return learning_curves(self.history, self.steps)
+        return contact_sheet(list(learning(self.history).values()))
 
     def _repr_png_(self):
         return self.draw()._repr_png_()
@@ -63,43 +59,23 @@ def fit(detector, data, epochs=None, batch=None, out=None, callbacks=(), **optio
             `images` is the folder of the images of a COCO json; `settings` is a list of
             "key=value" settings.
     Returns:
-        History. After Ctrl+C it is the history up to then, and resume=True continues.
+        History. After Ctrl+C it is the history up to then, and out=..., resume=True continues.
     Raises:
         KdetError: wrong data or options, in one line.
     """
     images, settings = options.pop("images", None), options.pop("settings", ())
-    data = cached_records(data, images)
     recipe = detector.recipe or _recipe_of(detector)
     out = Path(out) if out else _new_folder(recipe.name)
-    flags = {"data": data, "out": out, "epochs": epochs, "batch": batch, **options}
+    flags = {"data": cached_records(data, images), "out": out, "epochs": epochs, "batch": batch}
+    flags |= options
     given = [f"--{name}={value}" for name, value in flags.items() if value is not None]
     parsed = parse(recipe.name, [*given, *settings])
-    source = None if "init" in options else detector
-    run = train(recipe, parsed, source, callbacks)
+    check(recipe, parsed, init="init" in options)
+    run = train(recipe, parsed, None if "init" in options else detector, callbacks)
     for name in ("network", "model", "config", "data", "labels", "recipe", "trained"):
         setattr(detector, name, getattr(run.detector, name))
     detector._compiled = None
-    return read_history(out)
-
-
-def read_history(out) -> History:
-    """The history of a run folder. Raises ConfigError if there is no log."""
-    path = Path(out) / LOG
-    if not path.is_file():
-        raise ConfigError(f"{path}: expected the log of a run, found nothing")
-    history = History(Path(out))
-    for line in path.read_text("utf-8").splitlines():
-        line = json.loads(line)
-        numbers = dict(line.get("losses", {}))
-        numbers |= {f"val/{k}": v for k, v in {**line.get("eval", {})}.items()}
-        numbers |= {f"val/{k}": v for k, v in {**line.get("val_losses", {})}.items()}
-        if "rate" in line:
-            numbers["learning_rate"] = line["rate"]
-        for name, value in numbers.items():
-            if value is not None:
-                history.history.setdefault(name, []).append(value)
-                history.steps.setdefault(name, []).append(line["step"])
-    return history
+    return History(out, read_log(out / LOG), run.complete)
 
 
 def _recipe_of(detector):

@@ -13,12 +13,13 @@ from kdet.weights.addresses import start_url
 from kdet.weights.sources import checkpoint_of
 
 
-def check(recipe: Recipe, options) -> None:
+def check(recipe: Recipe, options, init: bool = True) -> None:
     """Checks --out, --data and --init before anything slow happens.
 
     Args:
         recipe: the recipe with the settings of the command line.
         options: `kdet.train.cli.Options`.
+        init: whether --init is used. A detector may be given instead.
     Raises:
         KdetError: a path is wrong, or the run would replace another run.
     """
@@ -29,7 +30,7 @@ def check(recipe: Recipe, options) -> None:
         )
     if options.data is not None:
         open_splits(options.data)
-    if last.exists():  # the run continues from it, so --init is not used
+    if not init or last.exists():  # the run continues from a checkpoint, or a detector is given
         return
     if options.init == "imagenet":
         start_url(recipe.model)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from kdet.analyse import analyse
 from kdet.config import Recipe
 from kdet.data import train_batches
 from kdet.errors import ConfigError, LostWorkerError
@@ -21,7 +23,7 @@ from kdet.train.callbacks import Callbacks
 from kdet.train.cli import Options
 from kdet.train.data_sets import BANNER, check_masks, limits, make_synthetic_splits, open_splits
 from kdet.train.evaluations import Evaluations
-from kdet.train.log import Progress
+from kdet.train.log import LOG, Progress
 from kdet.train.optimizer import describe_schedule
 from kdet.train.plan import recipe_of_run
 from kdet.train.signals import stop_on_signal
@@ -250,12 +252,20 @@ class TrainingRun:
             checkpoint.save(path, self.trainer, self.about, **state, data=self.folder)
 
     def _finish(self):
-        with self.trainer.averaged():
+        """Exports and analyses the best weights."""
+        if self.evaluations.stale:
+            checkpoint.use_weights(self.out / "best.npz", self.trainer.network)
+        with self.trainer.averaged() if not self.evaluations.stale else nullcontext():
             folder = export(self.detector, self.out / "saved_model")
+            if self.evaluations.evaluated:
+                log, batch = self.out / LOG, min(self.recipe.schedule.batch, 8)
+                numbers = analyse(self.detector, self.val, self.out / "analysis", log, batch)
+                self._print(numbers["summary"])
         self._print(f"checkpoints, log.jsonl and pictures in {self.out}; SavedModel in {folder}")
-        pictures_made = sorted(self.out.glob("predictions_*.png"))
-        if pictures_made:
-            self._print(f"look at {pictures_made[-1]}")
+        for picture in sorted(self.out.glob("predictions_*.png"))[-1:]:
+            self._print(f"look at {picture}")
+        if self.evaluations.evaluated:
+            self._print(f"what went wrong: {self.out / 'analysis' / 'report.html'}")
 
     def _print(self, text):
         if self.chief:
