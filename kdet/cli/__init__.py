@@ -16,7 +16,7 @@ COMMANDS = {
     "train": "train a row of the zoo",
     "evaluate": "measure a detector on a converted data set",
     "export": "write a SavedModel: bytes or pixels in, boxes out",
-    "convert": "convert COCO or VOC annotations to TFRecord shards",
+    "convert": "convert COCO, VOC or YOLO annotations to TFRecord shards",
     "describe": "count the objects of a converted data set, and draw some images",
     "zoo": "list the rows of the zoo, or show one",
 }

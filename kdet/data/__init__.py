@@ -1,7 +1,7 @@
 """Data: from annotations and images to TFRecord shards, and from shards to static-shape batches.
 
 schema          the content of a record, an example and a batch
-convert         converts COCO, VOC and YOLO annotations and images to shards; makes the synthetic data set
+convert         converts COCO, VOC and YOLO data to shards; makes the synthetic data set
 records         reads records from shards
 decode          decodes a record to an example
 batch_plan      selects the images of every batch
