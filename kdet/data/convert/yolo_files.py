@@ -97,10 +97,11 @@ class YoloFiles:
         values, folder = read_yaml(text, self.path), self.path.parent
         self.labels = self._labels(values)
         self.key_points = values.get("kpt_shape") is not None
-        base = values.get("path")
-        if base is not None and not isinstance(base, str):
+        base = values.get("path") or "."
+        if not isinstance(base, str):
             raise DataError(f"{self.path}: path: expected a folder, got {base!r}")
-        self._roots = [folder / base] * bool(base and (folder / base).is_dir()) + [folder]
+        # where the path is one of another machine, the folder of the file is tried
+        self._roots = [place for place in (folder / base, folder) if place.is_dir()]
         for key, name in (("train",) * 2, ("val",) * 2, ("valid", "val"), ("test",) * 2):
             value = values.get(key)
             entries = [value] if isinstance(value, str) else value
