@@ -19,7 +19,9 @@ LONGEST = 40  # letters of a name on a tag
 INK, PAPER = (17, 17, 17), (255, 255, 255)
 
 
-def draw_boxes(image, boxes, labels=None, scores=None, names=None, masks=None) -> Image.Image:
+def draw_boxes(
+    image, boxes, labels=None, scores=None, names=None, masks=None, enlarge=True
+) -> Image.Image:
     """The image with boxes, masks and one tag per box.
 
     Tags are left out where they would hide more than the boxes show: where together they cover more
@@ -35,6 +37,7 @@ def draw_boxes(image, boxes, labels=None, scores=None, names=None, masks=None) -
         names: K class names in any script; None shows the label itself. A name that no font can
             draw is shown as `#label`; one of more than 40 letters is cut.
         masks: (n, H, W) bool, blended in the label's colour.
+        enlarge: False keeps the size of small pictures.
 
     Raises:
         ValueError: shapes or lengths that do not fit, non-finite boxes, a label without a name.
@@ -42,7 +45,7 @@ def draw_boxes(image, boxes, labels=None, scores=None, names=None, masks=None) -
     canvas = np.array(image.convert("RGB") if isinstance(image, Image.Image) else image)
     boxes, labels, scores, masks = _checked(canvas, boxes, labels, scores, names, masks)
     longest = max(canvas.shape[:2])
-    factor = ENLARGED // longest if longest <= SMALL else 1
+    factor = ENLARGED // longest if enlarge and longest <= SMALL else 1
     height, width = (factor * side for side in canvas.shape[:2])
     if factor > 1:
         canvas = np.array(Image.fromarray(canvas).resize((width, height), Image.BICUBIC))

@@ -10,7 +10,7 @@ from kdet.detections import Detections
 from kdet.errors import ConfigError, DataError
 from kdet.masks import paste_masks
 from kdet.predict import tiles as tiling
-from kdet.predict.images import described, listed, load_image
+from kdet.predict.images import described, image_size, listed, load_image
 
 _TILES = 4  # views per call where the caller gives no number
 
@@ -80,6 +80,22 @@ def canvas_of(size, data) -> int:
     """The index of the smallest canvas for an image of `size` (height, width); -1 if none fits."""
     _, high, wide = resized_shape(*size, data)
     return int(canvas_index(high, wide, data.canvas_sizes()))
+
+
+def file_batches(paths, data, batch):
+    """Yields the numbers of the image files of each call: `batch` files of one canvas.
+
+    Only the headers of the files are read. A file without a readable header is alone. What is left
+    of each canvas comes at the end.
+    """
+    waiting = {}
+    for number, path in enumerate(paths):
+        size = image_size(path) if batch > 1 else None
+        canvas = None if size is None else canvas_of(size, data)
+        waiting.setdefault(canvas, []).append(number)
+        if canvas is None or len(waiting[canvas]) == batch:
+            yield waiting.pop(canvas)
+    yield from waiting.values()
 
 
 def _outputs(detector, arrays, batch):
