@@ -112,7 +112,8 @@ def image_size(path) -> tuple[int, int] | None:
     try:
         with warnings.catch_warnings(), Image.open(path) as opened:
             warnings.simplefilter("ignore")
-            turned = opened.getexif().get(ORIENTATION, 1) >= 5
+            # the method of PNG files would decode the pixels
+            turned = Image.Image.getexif(opened).get(ORIENTATION, 1) >= 5
             return opened.size if turned else opened.size[::-1]
     except Exception:  # reading the pixels will tell what is wrong
         return None

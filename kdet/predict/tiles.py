@@ -14,7 +14,7 @@ import numpy as np
 from kdet.errors import ConfigError
 
 _LEAST = 32  # pixels; smaller tiles are a mistake and would be very many
-_MARGIN = 0.01  # of a tile's side: a box that ends so close to its border is cut there
+_MARGIN = 0.05  # of a tile's side: a box that ends so close to its border counts as cut
 
 
 def check(tiles, overlap) -> None:
