@@ -107,3 +107,10 @@ def test_flags_are_checked_before_the_detector_is_loaded(flags, said, monkeypatc
     monkeypatch.setattr(models, "load", None)
     assert cli.main(["detect", "any", "a.jpg", *flags]) == 1
     assert capsys.readouterr().err == f"kdet detect: {said}\n"
+
+
+def test_an_image_behind_tiles_is_explained(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["detect", "any", "--tiles", "a.jpg"])
+    said = "argument --tiles: 'a.jpg' is no number of pixels; images go before --tiles"
+    assert said in capsys.readouterr().err

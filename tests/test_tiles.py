@@ -165,7 +165,7 @@ def test_masks_move_and_join():
         ({"tiles": 64.5}, "tiles: expected a size"),
         ({"tiles": True, "overlap": 1.0}, "overlap: expected a share of 0 to 0.9, got 1.0"),
         ({"tiles": True, "overlap": float("nan")}, "overlap: expected a share"),
-        ({"batch": -1}, "batch: expected at least 1 image per call, got -1"),
+        ({"batch": 0}, "batch: expected at least 1 image per call, got 0"),
     ],
 )
 def test_what_is_not_possible_is_said(options, said):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ def add_arguments(parser):
         "--tiles",
         nargs="?",
         const=True,
-        type=int,
+        type=_pixels,
         metavar="SIZE",
         help="cut large images into overlapping tiles of SIZE x SIZE pixels, which is good for "
         "small objects (without SIZE: the largest tiles that the detector does not reduce)",
@@ -43,6 +44,12 @@ def add_arguments(parser):
     )
     add("--no-whole", action="store_true", help="with --tiles: do not look at the whole image")
     add("--every", type=int, default=1, metavar="N", help="of a video, use each N-th frame only")
+
+
+def _pixels(text):
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of pixels; images go before --tiles")
 
 
 def run(flags) -> int:
@@ -71,11 +78,9 @@ def run(flags) -> int:
         import_av()
     detector = models.load(flags.model, flags.weights)
     out.mkdir(parents=True, exist_ok=True)
-    stopped = bool(images) and _draw_images(
-        detector, images, out, flags.threshold, options, problems
-    )
-    if videos and not stopped:
-        stopped = _draw_videos(detector, videos, out, flags, options, problems)
+    shared = detector, out, flags, options, problems
+    stopped = bool(images) and _draw_images(images, *shared)
+    stopped = stopped or bool(videos) and _draw_videos(videos, *shared)
     code = _finish(problems)
     return _STOPPED if stopped else code
 
@@ -87,10 +92,10 @@ def _options(flags) -> dict:
     from kdet.predict.tiles import check
 
     check(flags.tiles, flags.overlap)
-    check_batch(1 if flags.batch is None else flags.batch)
+    check_batch(flags.batch)
     if flags.every < 1:
         raise ConfigError(f"--every: expected at least 1, got {flags.every}")
-    options = {} if flags.batch in (None, 1) else {"batch": flags.batch}
+    options = {} if flags.batch is None else {"batch": flags.batch}
     if flags.tiles is not None:
         whole = not flags.no_whole
         options |= {"tiles": flags.tiles, "overlap": flags.overlap, "whole": whole}
@@ -125,7 +130,7 @@ def given_images(arguments) -> tuple[list[Path], list[str]]:
     return list(images), problems
 
 
-def _draw_images(detector, images, out, threshold, options, problems) -> bool:
+def _draw_images(images, detector, out, flags, options, problems) -> bool:
     """Draws the images and writes detections.json; gives whether Ctrl+C stopped it."""
     from tqdm import tqdm
 
@@ -143,7 +148,7 @@ def _draw_images(detector, images, out, threshold, options, problems) -> bool:
                 for k, found in zip(numbers, _found(detector, paths, options, problems)):
                     bar.update()
                     if found is not None:
-                        _save(found.draw(threshold), pictures[k])
+                        _save(found.draw(flags.threshold), pictures[k])
                         done[k] = found.rows()
     except KeyboardInterrupt:
         stopped = True
@@ -172,7 +177,7 @@ def _found(detector, paths, options, problems):
     return [_found(detector, [path], options, problems)[0] for path in paths]
 
 
-def _draw_videos(detector, videos, out, flags, options, problems) -> bool:
+def _draw_videos(videos, detector, out, flags, options, problems) -> bool:
     """Makes a copy and a JSON file of each video; gives whether Ctrl+C stopped it."""
     from kdet.errors import DataError
     from kdet.predict.video import detect_video

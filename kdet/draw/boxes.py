@@ -28,8 +28,7 @@ def draw_boxes(
     than the boxes do and more than a tenth of the picture.
 
     Args:
-        image: (H, W, 3) uint8 RGB, or a PIL image. It is not changed. Up to 256 pixels a side, the
-            picture is enlarged by a whole factor.
+        image: (H, W, 3) uint8 RGB, or a PIL image. It is not changed.
         boxes: (n, 4) xyxy, pixels of the image; parts outside of it are cut off, and corners in the
             wrong order are put right.
         labels: (n,) int, 0..K-1; None draws all boxes in one colour.
@@ -37,7 +36,7 @@ def draw_boxes(
         names: K class names in any script; None shows the label itself. A name that no font can
             draw is shown as `#label`; one of more than 40 letters is cut.
         masks: (n, H, W) bool, blended in the label's colour.
-        enlarge: False keeps the size of small pictures.
+        enlarge: whether a picture of up to 256 pixels a side is enlarged by a whole factor.
 
     Raises:
         ValueError: shapes or lengths that do not fit, non-finite boxes, a label without a name.
@@ -53,9 +52,8 @@ def draw_boxes(
     thickness = max(2, mean_side / 260)
     writer = Writer(round(min(max(12, mean_side / 42), 40)), names or ())
     boxes = boxes * factor
-    n = len(boxes)
-    order = np.argsort(scores, kind="stable") if scores is not None else np.arange(n)
-    colours = [colour(int(label)) for label in labels] if labels is not None else [colour(0)] * n
+    order = np.argsort(scores, kind="stable") if scores is not None else np.arange(len(boxes))
+    colours = [colour(int(k)) for k in (labels if labels is not None else [0] * len(boxes))]
     for i in order if masks is not None else ():
         _blend_mask(canvas, masks[i], factor, colours[i], thickness)
     for i in order:

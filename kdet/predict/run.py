@@ -39,6 +39,7 @@ def detect(detector, images, threshold=0.05, batch=None, tiles=None, overlap=0.2
         ConfigError: a batch, a size of tiles or an overlap that is not possible.
     """
     tiling.check(tiles, overlap)
+    batch = (_TILES if tiles else 1) if batch is None else batch
     where = "image {}: " if isinstance(images, (list, tuple)) else ""
     arrays = [load_image(image, where.format(k)) for k, image in enumerate(listed(images))]
     sizes = [array.shape[:2] for array in arrays]
@@ -46,7 +47,7 @@ def detect(detector, images, threshold=0.05, batch=None, tiles=None, overlap=0.2
     views = [
         image[y1:y2, x1:x2] for image, areas in zip(arrays, windows) for x1, y1, x2, y2 in areas
     ]
-    outputs = iter(_outputs(detector, views, batch or (_TILES if tiles else 1)))
+    outputs = iter(_outputs(detector, views, batch))
     found = []
     for image, areas in zip(arrays, windows):
         views = [_above(next(outputs), threshold) for _ in areas]
@@ -115,8 +116,8 @@ def _outputs(detector, arrays, batch):
 
 
 def check_batch(batch) -> None:
-    """Raises ConfigError for a batch below 1."""
-    if batch < 1:
+    """Raises ConfigError for a batch below 1; None is none."""
+    if batch is not None and batch < 1:
         raise ConfigError(f"batch: expected at least 1 image per call, got {batch}")
 
 

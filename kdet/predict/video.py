@@ -104,7 +104,7 @@ def _frames(av, stream, every, damaged):
             if number % every == 0:
                 time = float(number / _rate(stream)) if frame.time is None else frame.time
                 pixels = frame.to_ndarray(format="rgb24")
-                turns = getattr(frame, "rotation", 0) // 90  # counterclockwise
+                turns = round(frame.rotation / 90)  # counterclockwise
                 yield number, time, np.ascontiguousarray(np.rot90(pixels, turns))
 
 
@@ -126,7 +126,7 @@ def _progress(frames, stream, path, every):
 def _found(detector, frames, stop, options):
     """(number, time, `Detections`) of each frame; `options["batch"]` frames at a time."""
     # a frame that is cut into tiles makes batches of its own
-    batch = 1 if options.get("tiles") else options.get("batch") or 1
+    batch = 1 if options.get("tiles") else options.get("batch", 1)
     while not stop():
         some = list(itertools.islice(frames, batch))
         if not some:
