@@ -11,14 +11,10 @@ from kdet.config import Recipe
 from kdet.config.text import override
 from kdet.errors import ConfigError, KdetError, LostWorkerError, NotFiniteError
 from kdet.startup import import_tensorflow
+from kdet.train.help import help_text
 from kdet.train.precheck import check
 
 DONE, NOT_FINITE, WRONG, LOST, STOPPED = 0, 1, 2, 3, 130
-
-USAGE = """%s: trains this recipe. Without --data it trains on built-in synthetic data, in minutes.
-
-usage: python %s [--data DIR] [--out DIR] [flags] [schedule.batch=4 data.flip=0 ...]
-"""
 
 
 @dataclass(frozen=True)
@@ -54,8 +50,13 @@ def _flags():
     def choice(name, default, text, options):
         flags.DEFINE_enum(name, default, options, text, flag_values=values)
 
-    define(text, "data", None, "converted data set: a folder, or the parent of train/ and val/")
-    define(text, "out", None, "folder of checkpoints, log, pictures, export; default: runs/NAME")
+    define(
+        text,
+        "data",
+        None,
+        "data set of kdet convert, or the parent of train/ and val/",
+    )
+    define(text, "out", None, "folder of checkpoints, log, pictures, export; default: runs/ROW")
     define(whole, "steps", None, "stop after so many steps of the schedule", lower_bound=1)
     define(whole, "batch", None, "images per step, all replicas together", lower_bound=1)
     define(
@@ -100,8 +101,7 @@ def parse(name: str, argv) -> Options | None:
     except flags.Error as error:
         raise ConfigError(" ".join(str(error).split())) from None
     if values.help:
-        script = f"recipes/{name}.py"
-        print(USAGE % (name, script) + values.get_help())
+        print(help_text(name, values.flags_by_module_dict()[__name__]), end="")
         return None
     if values.eval_every is not None and values.eval_every < 0:
         raise ConfigError(f"--eval_every must be at least 0, got {values.eval_every}")
