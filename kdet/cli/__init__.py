@@ -36,18 +36,16 @@ HELP = """usage: kdet COMMAND ...
 
 {commands}
 
-kdet COMMAND --help explains a command. A row of the zoo is a detector with a name, for example
-yolov3_darknet; its published weights are downloaded when they are first used. A MODEL is such a
-row, a checkpoint, or the folder of a training run, which is called RUN here.
+kdet COMMAND --help explains a command. MODEL stands for a row of the zoo, the folder of a training
+run, or a checkpoint. A row is a published detector; `kdet zoo` lists the rows. Its weights are
+downloaded at their first use. KDET_HOME is the folder of downloaded files (default ~/.cache/kdet).
+KDET_MIRROR is an address or a folder to download from instead of the published addresses.
+KDET_FONT is a font file for class names in scripts that no font of the machine covers.
 
-KDET_HOME is the folder of downloaded files (default ~/.cache/kdet). KDET_MIRROR is an address or a
-folder to download from instead of the published addresses. KDET_FONT is a font file for class
-names in scripts that no font of the machine covers.
-
-The most common commands:
-  kdet detect yolov3_darknet street.jpg                 draw the objects on an image
-  kdet train ssd_mobilenet_v1_voc --data records --out runs/mine       train on your data
-  kdet evaluate runs/mine                               measure the result of the training"""
+the most common commands:
+  kdet detect yolov3_darknet photos/                           draw the objects on photos
+  kdet train yolov3_r34 --data records --out runs/mine         train on data from kdet convert
+  kdet evaluate runs/mine                                      measure the trained detector"""
 
 
 def main(arguments=None) -> int:

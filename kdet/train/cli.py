@@ -12,15 +12,11 @@ from kdet.config.text import override
 from kdet.data.convert.any import cached_records
 from kdet.errors import ConfigError, KdetError, LostWorkerError, NotFiniteError
 from kdet.startup import import_tensorflow
+from kdet.train.help import help_text
 from kdet.train.precheck import check
 
 RENAMED = {"steps": "stop_after"}
 DONE, NOT_FINITE, WRONG, LOST, STOPPED = 0, 1, 2, 3, 130
-
-USAGE = """%s: trains this recipe. Without --data it trains on built-in synthetic data, in minutes.
-
-usage: python %s [--data DIR] [--out DIR] [flags] [schedule.batch=4 data.flip=0 ...]
-"""
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,7 @@ def _flags():
         "converted to a cache first: a COCO json, or a folder in the form of VOC or YOLO",
     )
     define(text, "images", None, "folder of the images of a COCO json in --data")
-    define(text, "out", None, "folder of checkpoints, log, pictures, export; default: runs/NAME")
+    define(text, "out", None, "folder of checkpoints, log, pictures, export; default: runs/ROW")
     define(
         whole,
         "epochs",
@@ -147,8 +143,7 @@ def parse(name: str, argv) -> Options | None:
     except flags.Error as error:
         raise ConfigError(" ".join(str(error).split())) from None
     if values.help:
-        script = f"recipes/{name}.py"
-        print(USAGE % (name, script) + values.get_help())
+        print(help_text(name, values.flags_by_module_dict()[__name__]), end="")
         return None
     if values.eval_every is not None and values.eval_every < 0:
         raise ConfigError(f"--eval_every must be at least 0, got {values.eval_every}")

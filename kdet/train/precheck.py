@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 from kdet.config import Recipe
@@ -14,7 +16,7 @@ from kdet.weights.sources import checkpoint_of
 
 
 def check(recipe: Recipe, options, init: bool = True) -> None:
-    """Checks --out, --data and --init before anything slow happens.
+    """Checks TF_CONFIG, --out, --data and --init before anything slow happens.
 
     Args:
         recipe: the recipe with the settings of the command line.
@@ -23,6 +25,7 @@ def check(recipe: Recipe, options, init: bool = True) -> None:
     Raises:
         KdetError: a path is wrong, or the run would replace another run.
     """
+    check_workers(options.replicas)
     last = check_out(options.out) / "last.npz"
     if last.exists() and not options.resume:
         raise ConfigError(
@@ -36,6 +39,31 @@ def check(recipe: Recipe, options, init: bool = True) -> None:
         start_url(recipe.model)
     elif options.init not in ("none", "released"):
         init_files(options.init)
+
+
+def check_workers(replicas: int = 0) -> bool:
+    """Whether TF_CONFIG in the environment asks for several machines.
+
+    Args:
+        replicas: the value of --replicas.
+    Raises:
+        ConfigError: TF_CONFIG is wrong, or --replicas is given, too.
+    """
+    if not os.environ.get("TF_CONFIG"):
+        return False
+    if replicas:
+        raise ConfigError("with TF_CONFIG every worker uses all its devices: leave --replicas out")
+    try:
+        config = json.loads(os.environ["TF_CONFIG"])
+        workers, index = config["cluster"]["worker"], config["task"]["index"]
+        if config["task"]["type"] != "worker" or not 0 <= index < len(workers):
+            raise ValueError(f"task {config['task']} of {len(workers)} workers")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            'TF_CONFIG must be {"cluster": {"worker": ["host:port", ...]}, '
+            f'"task": {{"type": "worker", "index": 0}}}}; got {error!r}'
+        ) from None
+    return True
 
 
 def init_files(paths: str) -> list[Path]:

@@ -70,10 +70,10 @@ def test_mask_heads_need_outlines():
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["--data=nowhere"], "nowhere: no such folder"),
         (["--data=nowhere", "schedule.bach=4"], "did you mean 'batch'?"),
+        (["--data=nowhere", "--resume", "--replicas=3"], "nowhere: no such folder"),
         (
-            ["--data=nowhere", "--resume", "--replicas=3"],
+            ["--resume", "--replicas=3"],
             "must be a multiple of the number of replicas|has not used TensorFlow",
         ),
     ],
