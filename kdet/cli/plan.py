@@ -4,16 +4,17 @@ from __future__ import annotations
 
 DESCRIPTION = """Prints the settings that `kdet train ROW --data DATA` chooses for a data set, and
 the reasons, without training. `kdet train` takes other settings as key=value."""
-# one row of each family, the fastest one
-ROWS = ("ssd_mobilenet_v1_voc", "yolov3_mobilenet_v1", "retinanet_r50_fpn_1x",
-        "faster_rcnn_r50_fpn_1x")  # fmt: skip
+EXAMPLE = "kdet plan records"
 
 
 def add_arguments(parser):
     """Adds the arguments of the command."""
     parser.add_argument("data", metavar="DATA", help="a converted data set")
     parser.add_argument(
-        "--row", action="append", help="a row of the zoo, may be given several times"
+        "--row",
+        action="append",
+        metavar="ROW",
+        help="a row of the zoo, may be given several times; default: the smallest of each family",
     )
     parser.add_argument(
         "--start",
@@ -34,10 +35,21 @@ def run(flags):
 
     records, _ = open_splits(flags.data)
     print(f"{records.folder}: {len(records)} images, {len(records.labels)} classes")
-    for name in flags.row or ROWS:
+    for name in flags.row or smallest_rows():
         row = models.recipe(name)
         planned, lines = make_plan(row, records, flags.start, flags.epochs, flags.batch, True)
         print(f"\n{name}")
         settings = [f"{key}={value}" for key, value in differences(row, planned).items()]
         for line in (*lines, *settings):
             print(f"  {line}")
+
+
+def smallest_rows() -> list[str]:
+    """The row of each family with the fewest parameters."""
+    from kdet import models
+    from kdet.zoo.cards import SIZES
+
+    rows = {}
+    for name in sorted(models.names(), key=lambda name: SIZES[name][1]):
+        rows.setdefault(type(models.recipe(name).model), name)
+    return list(rows.values())
