@@ -116,6 +116,7 @@ for words in (
     "describe records/coco --out sheet.png",
     "train ROW --data records --out run --init none --steps=1 --batch=2 --eval_every=0",
     "evaluate run --data records --metric voc",
+    "analyse run --data records",
     "export run served",
     "detect run photos street.jpg --out found",
 ):
@@ -133,4 +134,5 @@ def test_an_installed_kdet_does_everything(installed, tmp_path):
     assert "mAP_11point" in said and "3 pictures and detections.json in found" in said
     for name in ("run/saved_model", "served"):
         assert (tmp_path / name / "saved_model.pb").is_file()
+    assert (tmp_path / "run" / "analysis" / "report.html").is_file()
     assert (tmp_path / "run" / "metrics.json").is_file() and (tmp_path / "sheet.png").is_file()
