@@ -18,7 +18,7 @@ setup(
     license="Apache-2.0",
     packages=[*find_packages(include=["kdet", "kdet.*"]), "kdet.recipes"],
     package_dir={"kdet.recipes": "recipes"},
-    package_data={"kdet": ["draw/fonts/*", "zoo/*.json"]},
+    package_data={"kdet": ["analyse/*.css", "draw/fonts/*", "zoo/*.json"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "tensorflow>=2.18",

@@ -10,8 +10,8 @@ __version__ = "0.1.0"
 
 # name -> module that it is imported from on first use; None: the name is that module
 _LAZY = {
-    **dict.fromkeys(("backbones", "config", "data", "draw", "errors", "evaluate", "layers")),
-    **dict.fromkeys(("masks", "models", "ops", "serving", "train", "weights", "zoo")),
+    **dict.fromkeys(("analyse", "backbones", "config", "data", "draw", "errors", "evaluate")),
+    **dict.fromkeys(("layers", "masks", "models", "ops", "serving", "train", "weights", "zoo")),
     "Detections": "kdet.detections",
     "Detector": "kdet.models",
     "KdetError": "kdet.errors",

@@ -1,4 +1,4 @@
-"""Atomic writes of files, SHA-256 of files, and a lock between processes."""
+"""Atomic writes of files, SHA-256 of files, locks between processes, and the cache folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from kdet.errors import ConfigError
+from kdet.errors import ConfigError, DownloadError
 
 try:
     import fcntl
@@ -31,6 +31,18 @@ NPZ_ERRORS = (
 )  # fmt: skip
 
 _BLOCK = 1 << 20
+
+
+def cache_dir() -> Path:
+    """The folder of files that kdet keeps for later: KDET_HOME, or ~/.cache/kdet.
+
+    Raises:
+        DownloadError: KDET_HOME is not set, and the user has no home folder.
+    """
+    try:
+        return Path(os.environ.get("KDET_HOME") or "~/.cache/kdet").expanduser()
+    except RuntimeError:
+        raise DownloadError("there is no home folder for kdet's files; set KDET_HOME") from None
 
 
 def sha256_of(path) -> str:

@@ -38,7 +38,7 @@ FORM = {
 }
 # Appended to every training command: two small steps, without evaluation. The export at the end is
 # left out; a recipe and the Python part of the README export for real.
-SHORT = ["--steps=2", "--batch=2", "--eval_every=0"]
+SHORT = ["--stop_after=2", "--batch=2", "--eval_every=0"]
 # Appended as well, by the start of the row's name: a canvas and a network of test size.
 CANVAS = ["data.short_side=64", "data.long_side=64"]
 SMALL = {

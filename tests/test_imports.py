@@ -25,10 +25,13 @@ MAY_IMPORT = {
     "predict": "data detections errors masks",
     "evaluate": "config data detections errors files masks",
     "serving": "data errors files ops",
-    "models": "backbones config data errors evaluate layers ops predict serving weights",
+    # train is imported by `Detector.fit` only
+    "models": "backbones config data errors evaluate layers ops predict serving train weights",
     "zoo": "config models weights",
-    "train": "config data draw errors evaluate files masks models serving startup weights",
-    "cli": "config data errors evaluate files models predict serving startup train weights zoo",
+    "train": "analyse config data draw errors evaluate files masks models serving startup weights",
+    "analyse": "config data draw errors evaluate files",
+    "cli": "analyse config data errors evaluate files models predict serving startup train weights "
+    "zoo",
     "__main__": "cli",
 }
 BACKEND_FREE = ("ops", "layers", "backbones", "models", "config", "weights")

@@ -115,7 +115,7 @@ for words in (
     "convert voc --devkit cells --list cells/ImageSets/Main/test.txt --out records/val",
     "convert coco --annotations instances_train.json --images images --out records/coco",
     "describe records/coco --out sheet.png",
-    "train ROW --data records --out run --init none --steps=1 --batch=2 --eval_every=0",
+    "train ROW --data records --out run --init none --stop_after=1 --batch=2 --eval_every=0",
     "evaluate run",
     "export run served",
     "detect run photos street.jpg --out found",

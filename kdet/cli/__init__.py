@@ -23,10 +23,12 @@ from kdet.startup import import_tensorflow
 
 COMMANDS = {
     "detect": "draw what a detector finds on images",
+    "plan": "show the settings that training would choose for a data set",
     "train": "train a row of the zoo on your data",
     "evaluate": "measure a detector on a converted data set",
+    "analyse": "show what a detector gets wrong, as one page with figures",
     "export": "write a detector as a TensorFlow SavedModel",
-    "convert": "convert COCO or VOC annotations to a data set of kdet",
+    "convert": "convert COCO, VOC or YOLO annotations to a data set of kdet",
     "describe": "count the objects of a converted data set, and draw some images",
     "zoo": "list the rows of the zoo, or show one",
 }

@@ -18,28 +18,12 @@ EXAMPLE = "kdet evaluate runs/mine"
 
 def add_arguments(parser):
     """Adds the arguments of the command."""
-    add_model(parser)
-    parser.add_argument(
-        "--data", metavar="DIR", help="a converted data set; default: the one of the training run"
-    )
-    parser.add_argument(
-        "--split",
-        default="val",
-        metavar="NAME",
-        help="the folder in --data to use, if there are several (default: %(default)s)",
-    )
+    add_subject(parser)
     parser.add_argument(
         "--metric",
         choices=("coco", "voc"),
         help="COCO's metric or Pascal VOC's metric; default: voc if data.dataset of the recipe is "
         "voc, else coco",
-    )
-    parser.add_argument(
-        "--batch",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="images per call (default: %(default)s)",
     )
     parser.add_argument(
         "--sides",
@@ -53,6 +37,27 @@ def add_arguments(parser):
         help="folder of the two json files; default: the folder of the checkpoint, or "
         "runs/ROW for a row",
     )
+
+
+def add_subject(parser):
+    """Adds the arguments that select a detector and a data set to measure it on."""
+    add_model(parser)
+    parser.add_argument(
+        "--data", metavar="DIR", help="a converted data set; default: the one of the training run"
+    )
+    parser.add_argument(
+        "--split",
+        default="val",
+        metavar="NAME",
+        help="the folder in --data to use, if there are several (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="images per call (default: %(default)s)",
+    )
     parser.add_argument(
         "overrides",
         nargs="*",
@@ -63,21 +68,31 @@ def add_arguments(parser):
 
 def check(flags):
     """Finds the metric, the data settings, the records and the folder of the results."""
+    data = flags.source.recipe.data
+    flags.metric = flags.metric or data.metric
+    flags.sizes = {"": data}
+    if flags.sides:
+        flags.sizes = {f"_{side}": at_side(data, side) for side in flags.sides}
+    home = check_subject(flags)
+    flags.out = check_out(flags.out or home)
+
+
+def check_subject(flags) -> Path:
+    """Opens the records that the arguments of `add_subject` select, as `flags.records`.
+
+    Returns:
+        The folder of the run, or runs/ROW for a row.
+    """
     from kdet.data.records import Records
     from kdet.evaluate.run import check_classes
 
     source = flags.source
     is_run = source.kind == "kdet" and flags.weights == "released"
-    flags.metric = flags.metric or source.recipe.data.metric
-    flags.sizes = {"": source.recipe.data}
-    if flags.sides:
-        flags.sizes = {f"_{side}": at_side(source.recipe.data, side) for side in flags.sides}
-    home = source.path.parent if is_run else Path("runs", source.recipe.name)
-    flags.out = check_out(flags.out or home)
     data = flags.data or (data_of(source) if is_run else _needed(source))
     flags.records = Records.open(data, flags.split)
     if source.labels:
         check_classes(source.labels.names, flags.records.labels.names)
+    return source.path.parent if is_run else Path("runs", source.recipe.name)
 
 
 def run(flags):

@@ -39,7 +39,7 @@ class SSD(ModelConfig):
 
     def start_weights(self) -> str | None:
         """A detector that was trained on COCO, for the backbone that it has."""
-        return "ssd_mobilenet_v1_coco_pretrained.tar" if self.backbone == MobileNet() else None
+        return "ssd_mobilenet_v1_coco_pretrained.tar" if self.backbone.width == 1.0 else None
 
     def synthetic(self, recipe: Recipe) -> Recipe:
         """The recipe for the synthetic data set, with the canvas size that the six maps need."""

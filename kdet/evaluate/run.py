@@ -86,22 +86,40 @@ def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco
     """
     if metric not in METRICS:
         raise EvaluationError(f"metric must be one of {', '.join(METRICS)}; got {metric!r}")
-    from kdet.data.batches import eval_batches
-    from kdet.data.records import Records
-
-    records = records if isinstance(records, Records) else Records.open(records)
     masks = metric == "coco" and "masks" in getattr(getattr(detector, "model", None), "output", ())
-    truth = truth_of(records, masks)
+    truth, found = detect_records(detector, records, data_config, batch, masks)
     masks = masks and has_masks(truth)
-    names = [category["name"] for category in truth["categories"]]
-    check_classes(getattr(getattr(detector, "labels", None), "names", names), names)
-    batches = records.iterate(eval_batches(records, data_config, batch))
-    found = predict_all(detector, batches, len(truth["images"]))
     rows = result_rows(found, truth)
     if out is not None:
         write_json(out, rows)
     metrics = METRICS[metric](truth, rows, found)
     return _joined(metrics, evaluate_coco(truth, rows, found, "segm")) if masks else metrics
+
+
+def detect_records(detector, records, data_config, batch: int = 1, masks: bool = False):
+    """The annotations of a data set and what a detector finds on its images, in one pass.
+
+    Args:
+        detector, records, data_config, batch: as in `evaluate`.
+        masks: True reads the masks of the annotations, too.
+
+    Returns:
+        The result of `kdet.evaluate.truth.truth_of`, and the result of `predict_all`.
+
+    Raises:
+        EvaluationError, DataError: as in `evaluate`.
+    """
+    from kdet.data.batches import eval_batches
+    from kdet.data.records import Records
+
+    records = records if isinstance(records, Records) else Records.open(records)
+    truth = truth_of(records, masks)
+    if masks:
+        has_masks(truth)  # an error of the data must not come after hours of detection
+    names = [category["name"] for category in truth["categories"]]
+    check_classes(getattr(getattr(detector, "labels", None), "names", names), names)
+    batches = records.iterate(eval_batches(records, data_config, batch))
+    return truth, predict_all(detector, batches, len(truth["images"]))
 
 
 def _joined(boxes, masks):

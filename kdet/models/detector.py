@@ -30,12 +30,13 @@ class Detector:
         config, data: the `kdet.config` values that the detector was built from.
         labels: `kdet.config.LabelMap`.
         recipe: the `kdet.config.Recipe` that the detector was loaded with, or None.
+        trained: whether the weights were loaded or trained. False for random weights.
     """
 
     def __init__(self, network, model, config, data, labels):
         self.network, self.model = network, model
         self.config, self.data, self.labels = config, data, labels
-        self.recipe = None
+        self.recipe, self.trained = None, False
         self._compiled = None
 
     def __call__(self, inputs):
@@ -108,6 +109,24 @@ class Detector:
 
         metric = metric or self.data.metric
         return evaluate(self, Records.open(data, split), self.data, batch, metric)
+
+    def fit(self, data, epochs=None, batch=None, out=None, callbacks=(), **options):
+        """Trains the detector on a data set; see `kdet.train.fit.fit`.
+
+        Args:
+            data: a converted data set, or annotations that are converted first: a COCO json, or a
+                folder in the form of VOC or YOLO.
+            epochs: passes over the data. None chooses a number for the data set.
+            batch: images per step. None chooses one.
+            out: folder of checkpoints, log and pictures; default: a new folder in `runs/`.
+            callbacks: Keras callbacks.
+            **options: flags of `kdet train`, e.g. patience=3.
+        Returns:
+            `kdet.train.fit.History` with the losses and metrics.
+        """
+        from kdet.train.fit import fit
+
+        return fit(self, data, epochs, batch, out, callbacks, **options)
 
     def export(self, folder):
         """Writes a SavedModel that needs TensorFlow only; see `kdet.export`. Returns the folder."""

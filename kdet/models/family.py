@@ -11,7 +11,7 @@ from kdet.config import ModelConfig
 from kdet.weights.paddle import names
 
 
-def _unchanged(value):
+def _unchanged(value, *more):
     return value
 
 
@@ -49,6 +49,12 @@ class Family:
         reference_names: (pattern, replacement) pairs from a variable's path to the beginning of
             its name in the reference's checkpoints; see `kdet.weights.paddle.names`.
         rename_stored: {name: tensor} of a stored checkpoint -> the same with the usual names.
+        best_iou: (config, `kdet.models.anchor_fit.Objects`) -> (m,) the largest IoU of each object
+            with an anchor. None for a family without anchors.
+        fit_anchors: (config, Objects) -> the config with anchors that fit the objects.
+        fit_counts: (config, `kdet.data.statistics.Statistics`, `kdet.config.Data`) -> the config
+            with counts that fit the number of objects and the size of the images.
+        smallest_object: side in pixels of the smallest object that the finest level finds well.
     """
 
     config: type[ModelConfig]
@@ -61,6 +67,10 @@ class Family:
     training_model: Callable | None = None
     reference_names: tuple[tuple[str, str], ...] = ()
     rename_stored: Callable[[dict], dict] = _unchanged
+    best_iou: Callable | None = None
+    fit_anchors: Callable = _unchanged
+    fit_counts: Callable = _unchanged
+    smallest_object: float = 16
 
     def class_axis(self, config, path: str) -> ClassAxis | None:
         """The layout of the classes in the variable at `path`; None if it has no class axis."""
@@ -68,6 +78,11 @@ class Family:
             if re.search(pattern, path):
                 return axis
         return None
+
+    def is_head_tensor(self, name: str) -> bool:
+        """Whether a tensor of the reference's checkpoints belongs to the head of the family."""
+        prefixes = (re.sub(r"\\\d", r"\\w+", new) for _, new in self.reference_names)
+        return bool(self.head_layers.match(name) or any(re.match(p, name) for p in prefixes))
 
     def reference_name(self, path: str) -> str:
         """The name of the variable at `path` in the reference's checkpoints."""

@@ -104,6 +104,7 @@ def _from_paddle(row, path, num_classes):
     parts = paddle.find(path, possible_names(network, family))
     new_classes = num_classes is not None
     report = load_strict(network, family, detector.config, parts, path, new_classes)
+    detector.trained = True
     if report.initialized:
         print(f"{path}: {report}", file=sys.stderr)
     return detector
@@ -152,6 +153,7 @@ def _with_weights(detector, path, entries, labels):
         path,
         lambda paths: read_weights(path, paths),
     )
+    detector.trained = True
     if report.initialized or report.matched:
         print(f"{path}: {report}", file=sys.stderr)
     return detector

@@ -75,12 +75,13 @@ def lost_peer(error, strategy) -> str | None:
     return match[1] if match else type(error).__name__
 
 
-def check_batch(batch: int, strategy) -> None:
-    """Raises ConfigError unless every replica gets the same number of images."""
-    if batch % strategy.num_replicas_in_sync:
+def check_batch(batch: int, strategy, accumulate: int = 1) -> None:
+    """Raises ConfigError unless all replicas, and the parts of their batches, are equally large."""
+    if batch % (strategy.num_replicas_in_sync * accumulate):
+        parts = f", {accumulate} parts" if accumulate > 1 else ""
         raise ConfigError(
             f"the global batch must be a multiple of the number of replicas: {batch} images, "
-            f"{strategy.num_replicas_in_sync} replicas"
+            f"{strategy.num_replicas_in_sync} replicas{parts}"
         )
 
 

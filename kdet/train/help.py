@@ -16,7 +16,7 @@ TAIL = """
 key=value changes a setting of the recipe, e.g. schedule.batch=4 or data.flip=0. The page
 docs/api.md lists all settings under kdet.config.
 
-example: kdet train {name} --data records --out runs/mine --steps 2000
+example: kdet train {name} --data records --out runs/mine --epochs 20
 """
 _INDENT, _WIDTH = 24, 100
 _KINDS = {"string": "PATH", "int": "N"}

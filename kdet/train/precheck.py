@@ -9,18 +9,18 @@ from pathlib import Path
 from kdet.config import Recipe
 from kdet.errors import ConfigError
 from kdet.files import check_out
-from kdet.train.data_sets import open_splits
 from kdet.weights import paddle
 from kdet.weights.addresses import start_url
 from kdet.weights.sources import checkpoint_of
 
 
-def check(recipe: Recipe, options) -> None:
-    """Checks TF_CONFIG, --out, --data and --init before anything slow happens.
+def check(recipe: Recipe, options, init: bool = True) -> None:
+    """Checks TF_CONFIG, --out and --init before anything slow happens.
 
     Args:
         recipe: the recipe with the settings of the command line.
         options: `kdet.train.cli.Options`.
+        init: whether --init is used. A detector may be given instead.
     Raises:
         KdetError: a path is wrong, or the run would replace another run.
     """
@@ -30,9 +30,7 @@ def check(recipe: Recipe, options) -> None:
         raise ConfigError(
             f"{last} exists: add --resume to continue this run, or choose another --out"
         )
-    if options.data is not None:
-        open_splits(options.data)
-    if last.exists():  # the run continues from it, so --init is not used
+    if not init or last.exists():  # the run continues from a checkpoint, or a detector is given
         return
     if options.init == "imagenet":
         start_url(recipe.model)

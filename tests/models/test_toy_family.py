@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     for seed, split in enumerate(("train", "val")):
         make_synthetic(folder / "data" / split, 8, seed, (64, 64), masks=False)
-    assert train(folder, "data", "run", "--init=none", "--steps=3") == 0
+    assert train(folder, "data", "run", "--init=none", "--stop_after=3") == 0
     return folder
 
 
@@ -175,7 +175,7 @@ def test_init_takes_over_the_classes_of_the_same_name(folder, trained, capfd, mo
         path.write_text(json.dumps(about))
     monkeypatch.setattr(session, "export", lambda detector, folder: folder)  # `run/` has one
     init = f"--init={folder / 'run'}"
-    assert train(folder, "moons", "moon_run", init, "--steps=1", "--eval_every=0") == 0
+    assert train(folder, "moons", "moon_run", init, "--stop_after=1", "--eval_every=0") == 0
     assert "rows of known classes taken over: star, circle" in capfd.readouterr().err
     labels = LabelMap(("star", "moon", "circle"), (1, 2, 3))
     network = kdet.build(replace(trained.config, num_classes=3), DATA, labels).network

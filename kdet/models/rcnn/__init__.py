@@ -4,7 +4,7 @@ import re
 
 from kdet.config import RCNN
 from kdet.models.family import ClassAxis, Family
-from kdet.models.rcnn import detections, losses, network
+from kdet.models.rcnn import detections, fit, losses, network
 
 
 def class_axes(config):
@@ -48,4 +48,8 @@ FAMILY = Family(
         (r"^mask_head/upsample/", "conv5_mask_"),
         (r"^mask_head/output/", "mask_fcn_logits_"),
     ),
+    best_iou=fit.best_iou,
+    fit_anchors=fit.fit_anchors,
+    fit_counts=fit.fit_counts,
+    smallest_object=fit.SMALLEST,
 )

@@ -4,7 +4,7 @@ import re
 
 from kdet.config import RetinaNet
 from kdet.models.family import ClassAxis, Family
-from kdet.models.retinanet import detections, losses, network
+from kdet.models.retinanet import detections, fit, losses, network
 
 FAMILY = Family(
     config=RetinaNet,
@@ -21,4 +21,7 @@ FAMILY = Family(
         (r"^retina_head/box_tower_(\d)/", r"retnet_bbox_conv_n\1_fpn3_"),
         (r"^retina_head/box_output/", "retnet_bbox_pred_fpn3_"),
     ),
+    best_iou=fit.best_iou,
+    fit_anchors=fit.fit_anchors,
+    smallest_object=fit.SMALLEST,
 )

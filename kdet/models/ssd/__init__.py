@@ -4,7 +4,7 @@ import re
 
 from kdet.config import SSD
 from kdet.models.family import ClassAxis, Family
-from kdet.models.ssd import detections, losses, network
+from kdet.models.ssd import detections, fit, losses, network
 
 # The reference's head has the automatic names conv2d_22 to conv2d_33. Each of the six maps has one
 # convolution for boxes and one for classes.
@@ -38,4 +38,7 @@ FAMILY = Family(
         for second, part in enumerate(("box", "class"))
     ),
     rename_stored=usual_head_names,
+    best_iou=fit.best_iou,
+    fit_anchors=fit.fit_anchors,
+    smallest_object=fit.SMALLEST,
 )

@@ -4,7 +4,7 @@ import re
 
 from kdet.config import YOLOv3
 from kdet.models.family import ClassAxis, Family
-from kdet.models.yolov3 import detections, losses, network
+from kdet.models.yolov3 import detections, fit, losses, network
 
 FAMILY = Family(
     config=YOLOv3,
@@ -15,4 +15,7 @@ FAMILY = Family(
     # x, y, w, h and objectness of each anchor come before its classes
     class_axes=lambda config: {r"^yolo_output\.\d\.conv/": ClassAxis(fixed=5)},
     head_layers=re.compile(r"^yolo_(block|transition|output)"),
+    best_iou=fit.best_iou,
+    fit_anchors=fit.fit_anchors,
+    smallest_object=fit.SMALLEST,
 )

@@ -1,0 +1,262 @@
+"""The plan of a run on people's own data: settings that fit the data set, and reasons for them.
+
+The published recipes are made for COCO or VOC and for hundreds of thousands of steps. A plan
+changes the size of the images, the anchors, the counts, the length and the learning rate.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from kdet.config import Recipe, ResNet, Schedule
+from kdet.config.labels import COCO_LABELS, VOC_LABELS
+from kdet.config.synthetic import trained_backbone
+from kdet.data.batch_plan import resized_shape
+from kdet.data.records import Records
+from kdet.data.statistics import Statistics, read_statistics
+from kdet.models.anchor_fit import Objects
+from kdet.models.families import family_of
+from kdet.train import checkpoint
+from kdet.train.cli import with_options
+from kdet.train.start import start_kind
+
+STARTS = ("detector", "backbone", "nothing")
+# learning rate of RMSProp at 16 images per step; its momentum of 0.9 makes each step ten times as
+# large. Random weights need the largest steps, and those of a detector should change little.
+RATES = {"detector": 1e-4, "backbone": 1e-4, "nothing": 1e-4}
+STEPS = 500  # wanted number of steps of a short run; the batch is chosen for it
+SEEN = 60  # default number of passes over a small data set
+IMAGES = (6_000, 30_000)  # limits of the default length in images
+PASSES = 12  # but at least so many passes
+
+
+def recipe_of_run(row: Recipe, records: Records, options, source=None, replicas: int = 1):
+    """The recipe of a run, and lines to print.
+
+    A run that is resumed keeps its stored recipe. A run with --data gets a plan. The settings of
+    the command line come last.
+
+    Args:
+        row: a row of the zoo, or its form for the synthetic data set.
+        records: the training records.
+        options: `kdet.train.cli.Options`.
+        source: the `kdet.Detector` whose weights are trained, or None for those of `options.init`.
+        replicas: number of replicas, of which a chosen batch is a multiple.
+    """
+    last, lines = Path(options.out) / "last.npz", []
+    if options.resume and last.exists():
+        stored = checkpoint.stored_recipe(last)
+        row = stored if stored.name == row.name else row
+    elif options.data:
+        if source is None:
+            start = start_kind(options.init, row)
+        else:
+            start = "detector" if source.trained else "nothing"
+        multiple = replicas * (options.accumulate or 1)
+        settings = options.epochs, options.batch, options.fit_data, multiple
+        row, lines = make_plan(row, records, start, *settings)
+        if any(setting.startswith("schedule.milestones=") for setting in options.overrides):
+            row = replace(row, schedule=replace(row.schedule, decay_kind="step"))
+    return with_options(row, options), lines
+
+
+def is_published_data(records: Records) -> bool:
+    """Whether the classes are those of COCO or of VOC, so that the published settings fit."""
+    return set(records.labels.names) in (set(COCO_LABELS.names), set(VOC_LABELS.names))
+
+
+def make_plan(
+    recipe: Recipe, records: Records, start, epochs=None, batch=None, fit=None, multiple=1
+):
+    """The recipe with settings for a data set, and the reasons for them.
+
+    Args:
+        recipe: a row of the zoo.
+        records: the training records.
+        start: what the weights start from: "detector", "backbone" or "nothing".
+        epochs: passes over the data. None chooses a number for a small data set.
+        batch: images per step. None keeps that of the row, or chooses one if `fit`.
+        fit: whether to fit the settings to the data. None does so unless the classes are those of
+            COCO or VOC.
+        multiple: a batch that is chosen is a multiple of this.
+    Returns:
+        The recipe, and a list of lines to print.
+    """
+    lines = []
+    fit = not is_published_data(records) if fit is None else fit
+    if batch is not None:
+        recipe = replace(recipe, schedule=replace(recipe.schedule, batch=batch))
+    if not fit:
+        schedule = recipe.schedule
+        if epochs is not None:
+            schedule = schedule.shortened(epochs * len(records))
+            lines.append(f"schedule of the row, shortened to {epochs} epochs (--epochs)")
+        elif schedule.images > 1000 * len(records):
+            lines.append(
+                f"the row's schedule is {schedule.images // len(records)} epochs of this data "
+                "set; --epochs shortens it"
+            )
+        return replace(recipe, schedule=schedule), lines
+    statistics = read_statistics(records)
+    recipe, more = fitted_to_data(recipe, statistics, start)
+    lines += more
+    recipe, more = fitted_schedule(recipe, len(records), start, epochs, batch, multiple)
+    return recipe, lines + more
+
+
+def fitted_to_data(recipe: Recipe, statistics: Statistics, start: str):
+    """The recipe with image size, anchors and counts for a data set, and the reasons.
+
+    Args: see `make_plan`.
+    """
+    family, model, lines = family_of(recipe.model), recipe.model, []
+    data = fitted_size(recipe.data, statistics, family.smallest_object)
+    before, after = describe_size(recipe.data), describe_size(data)
+    kept = before == after
+    lines.append(
+        f"images {after}{' as in the row' if kept else f' (row: {before})'}: a small object has "
+        f"{smallest_side(statistics, data):.0f} pixels"
+    )
+    if family.best_iou is not None and len(statistics.boxes):
+        objects, row = Objects.of(statistics, data), Objects.of(statistics, recipe.data)
+        first = row.covered(family.best_iou(model, row))
+        found = family.fit_anchors(model, objects)
+        same = " (those of the row)" if found == model else ""
+        model = found
+        second = objects.covered(family.best_iou(model, objects))
+        lines.append(
+            f"anchors{same}: {second:.0%} of the objects have one with an IoU of 0.5, with the "
+            f"row's settings {first:.0%}"
+        )
+    most = int(statistics.counts.max(initial=1))
+    data = replace(data, max_boxes=max(math.ceil(most / 8) * 8, 8), truncate_boxes=False)
+    lines.append(f"at most {data.max_boxes} objects per image, because one image has {most}")
+    model = family.fit_counts(model, statistics, data)
+    if start == "nothing":
+        model = trained_backbone(model)
+        if isinstance(model.backbone, ResNet):
+            lines.append("all stages and norms of the backbone are trained: it starts from nothing")
+    if data.resize == "stretch":
+        data = replace(data, augment=milder(data.augment))
+    return replace(recipe, model=model, data=data), lines
+
+
+def milder(augment):
+    """The augmentation without the parts that need long schedules."""
+    return replace(
+        augment,
+        mixup=0.0,
+        hue=min(augment.hue, 25.0),
+        expand_ratio=min(augment.expand_ratio, 2.0),
+        min_side=0,
+    )
+
+
+def smallest_side(statistics: Statistics, data) -> float:
+    """The typical side in pixels, on resized images, of the objects of the smallest class.
+
+    It is the smallest of the classes' medians of sqrt(width * height). Classes with less than one
+    percent of the objects do not count.
+    """
+    boxes = statistics.resized(data)
+    sides = np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+    medians = [
+        float(np.median(sides[statistics.labels == label]))
+        for label, count in zip(*np.unique(statistics.labels, return_counts=True))
+        if count >= 0.01 * len(sides)
+    ]
+    return min(medians, default=math.inf)
+
+
+def fitted_size(data, statistics: Statistics, smallest: float):
+    """The data settings with the smallest images on which small objects are large enough.
+
+    Images are not enlarged for that, unless small objects would have less than half of the wanted
+    side. The result is not above 1.75 times the row's size, nor below a lower limit.
+
+    Args:
+        data: `kdet.config.Data` of the row.
+        statistics: sizes and objects of the data set.
+        smallest: side in pixels that a small object should have.
+    """
+    stored = np.median(statistics.sizes, axis=0)
+    short, long = float(stored.min()), float(stored.max())
+    now = smallest_side(statistics, data)
+    if data.resize == "stretch":
+        row, least, own = data.short_side, min(data.short_side, 300), long
+        most = max(row, min(512, 1.75 * row))
+    else:
+        smallest *= 1.5  # these rows are made for larger images
+        row, least, own, most = data.short_side, 256, short, data.short_side
+    needed = row * smallest / now if now and math.isfinite(now) else row
+    side = min(needed, max(own, needed / 2))
+    side = math.ceil(min(max(side, least), most) / 32) * 32
+    side = row if abs(side - row) < 32 else side
+    if data.resize == "stretch":
+        return replace(data, short_side=side, long_side=side)
+    limit = round(side * data.long_side / data.short_side)
+    fitted = replace(data, short_side=side, long_side=limit, canvases=())
+    _, height, width = resized_shape(*statistics.sizes.T, fitted)
+    return replace(fitted, long_side=int(np.maximum(height, width).max()))
+
+
+def describe_size(data) -> str:
+    """The size of the images as text."""
+    if data.resize == "stretch":
+        return f"{data.short_side} x {data.short_side}"
+    return f"with a short side of {data.short_side} and a long side up to {data.long_side} pixels"
+
+
+def fitted_schedule(recipe: Recipe, count: int, start: str, epochs=None, batch=None, multiple=1):
+    """The recipe with a schedule and an optimizer for a short run, and the reasons.
+
+    Args:
+        count: number of training images.
+        recipe, start, epochs, batch, multiple: see `make_plan`.
+    """
+    row = recipe.schedule
+    why = "--epochs"
+    if epochs is None:
+        images = min(max(count * SEEN, IMAGES[0]), IMAGES[1])
+        epochs = math.ceil(min(max(images, count * PASSES), row.images) / count)
+        why = f"chosen for {count} images; --epochs changes it"
+    images = epochs * count
+    if batch is None:
+        batch = 2 ** max(int(math.log2(max(images / STEPS, 1))), 2)
+        batch = math.ceil(min(batch, row.batch) / multiple) * multiple
+    rate = RATES[start] * (batch / 16) ** 0.5
+    schedule = Schedule(
+        images=images,
+        milestones=(),
+        base_lr=rate,
+        batch=batch,
+        base_batch=batch,
+        # RMSProp's first mean squares are too small, so its first steps would be too large
+        warmup_images=images // 20,
+        warmup_factor=0.05,
+        decay_kind="cosine",
+    )
+    groups = recipe.optimizer.param_groups
+    optimizer = replace(
+        recipe.optimizer,
+        kind="rmsprop",
+        momentum=0.9,
+        epsilon=1e-12,
+        clip_norm=10.0,
+        # lower rates are for pretrained layers
+        param_groups=() if start == "nothing" else groups,
+    )
+    lines = [
+        f"{epochs} epochs ({why}) = {schedule.steps} steps of {batch} images",
+        f"RMSProp, learning rate {rate:.3g} for a start from {start_words(start)}, falling to 0",
+    ]
+    return replace(recipe, schedule=schedule, optimizer=optimizer), lines
+
+
+def start_words(start: str) -> str:
+    """A kind of start as words."""
+    return {"detector": "a detector", "backbone": "a backbone", "nothing": "random weights"}[start]
