@@ -32,6 +32,7 @@ setup(
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.18"],
         "keras-cv": ["keras-cv>=0.9"],
+        "video": ["av>=14.2"],
         "test": TEST,
         "dev": TEST,
     },

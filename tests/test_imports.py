@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "backbones": "config layers",
     "weights": "config errors files",
     "data": "config draw errors files masks",
-    "predict": "data detections errors masks",
+    "predict": "data detections errors files masks",
     "evaluate": "config data detections errors files masks",
     "serving": "data errors files ops",
     # train is imported by `Detector.fit` only

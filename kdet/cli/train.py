@@ -11,7 +11,7 @@ Trains a row of the zoo on a converted data set, and evaluates it during the tra
 kdet zoo lists the rows. kdet train ROW --help lists the flags.
 
 example:
-  kdet train yolov3_mobilenet_v1 --data records --out runs/mine --init released --epochs 20"""
+  kdet train yolov3_mobilenet_v1 --data records --out runs/mine --init released --epochs 30"""
 
 
 def main(arguments) -> int:

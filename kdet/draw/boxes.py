@@ -20,15 +20,14 @@ INK, PAPER = (17, 17, 17), (255, 255, 255)
 
 
 def draw_boxes(
-    image, boxes, labels=None, scores=None, names=None, masks=None, colours=None
+    image, boxes, labels=None, scores=None, names=None, masks=None, enlarge=True, colours=None
 ) -> Image.Image:
     """The image with boxes, masks and one tag per box.
 
     Tags are left out where together they cover more than the boxes and a tenth of the picture.
 
     Args:
-        image: (H, W, 3) uint8 RGB, or a PIL image. It is not changed. Up to 256 pixels a side, the
-            picture is enlarged by a whole factor.
+        image: (H, W, 3) uint8 RGB, or a PIL image. It is not changed.
         boxes: (n, 4) xyxy, pixels of the image; parts outside of it are cut off, and corners in the
             wrong order are put right.
         labels: (n,) int, 0..K-1; None draws all boxes in one colour.
@@ -36,6 +35,7 @@ def draw_boxes(
         names: K class names in any script; None shows the label itself. A name that no font can
             draw is shown as `#label`; one of more than 40 letters is cut.
         masks: (n, H, W) bool, blended in the label's colour.
+        enlarge: whether a picture of up to 256 pixels a side is enlarged by a whole factor.
         colours: n RGB triples 0..255 in place of the colours of the labels.
 
     Raises:
@@ -44,7 +44,7 @@ def draw_boxes(
     canvas = np.array(image.convert("RGB") if isinstance(image, Image.Image) else image)
     boxes, labels, scores, masks = _checked(canvas, boxes, labels, scores, names, masks)
     longest = max(canvas.shape[:2])
-    factor = ENLARGED // longest if longest <= SMALL else 1
+    factor = ENLARGED // longest if enlarge and longest <= SMALL else 1
     height, width = (factor * side for side in canvas.shape[:2])
     if factor > 1:
         canvas = np.array(Image.fromarray(canvas).resize((width, height), Image.BICUBIC))

@@ -65,19 +65,24 @@ class Detector:
         make = family_of(self.config).training_model
         return make(self.config, self.network) if make else self.network
 
-    def detect(self, images, threshold=0.05):
+    def detect(self, images, threshold=0.05, batch=None, tiles=None, overlap=0.2, whole=True):
         """Finds objects in images of any kind; see `kdet.predict.detect`.
 
         Args:
             images: a path, a folder, a PIL image, an array (uint8, (H, W, 3) RGB, or (H, W) or
                 (H, W, 1) grey), or a list of these.
             threshold: detections with a lower score are left out.
+            batch: images or tiles per call; None: 1, or 4 with tiles. It changes no result.
+            tiles: True cuts large images into overlapping tiles of the size that the detector does
+                not reduce. A number of pixels or a pair (height, width) is another size.
+            overlap: the least share of a tile that its neighbour sees, too.
+            whole: whether to look at the whole image as well where it is cut into tiles.
         Returns:
             list of `kdet.Detections`, one per image.
         """
         from kdet.predict import detect
 
-        return detect(self, images, threshold)
+        return detect(self, images, threshold, batch, tiles, overlap, whole)
 
     def predict(self, images, batch=8) -> dict:
         """Detections of image arrays, as arrays and in batches; see `kdet.predict.predict`.

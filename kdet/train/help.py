@@ -7,7 +7,7 @@ import textwrap
 HEAD = """usage: kdet train {name} [--data DIR] [--out DIR] [flags] [key=value ...]
    or: python recipes/{name}.py, with the same arguments
 
-Trains this row on the data set in --data, which `kdet convert` wrote. Without --data it trains on
+Trains this row on the data set in --data, see `kdet convert`. Without --data it trains on
 built-in synthetic images, which takes minutes and shows that everything works.
 
 flags:
@@ -16,7 +16,7 @@ TAIL = """
 key=value changes a setting of the recipe, e.g. schedule.batch=4 or data.flip=0. The page
 docs/api.md lists all settings under kdet.config.
 
-example: kdet train {name} --data records --out runs/mine --epochs 20
+example: kdet train {name} --data records --out runs/mine --epochs 30
 """
 _INDENT, _WIDTH = 24, 100
 _KINDS = {"string": "PATH", "int": "N"}

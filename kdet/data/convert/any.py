@@ -59,7 +59,7 @@ def cached_records(path, images=None, split=0.8, cache=None, before=None) -> Pat
     path = Path(path).expanduser()
     if path.name == "dataset.json":
         path = path.parent
-    if any((path / part / "dataset.json").is_file() for part in (".", "train")):
+    if (path / "dataset.json").is_file() or any(path.glob("*/dataset.json")):
         return path
     sets = dict(read_any(path, images, SETS[:2]))
     if set(sets) == {"val"}:
