@@ -231,9 +231,8 @@ def picture_names(images, out, suffix=".png") -> list[Path]:
         out: folder.
         suffix: of the names.
     Returns:
-        `out/STEM.png`, or `out/STEM_2.png`, ... where that is taken. Stems are cut where the name
-        would be longer than 255 bytes. Names that differ in case only count as equal, because
-        some disks do not tell them apart.
+        `out/STEM.png`, or `out/STEM_2.png`, ... where that is taken, also in another case. Stems
+        are cut where the name would be longer than 255 bytes.
     """
     taken, names = {_place(image) for image in images}, []
     if suffix != ".png":  # its JSON file would have the name of that of the images
@@ -251,8 +250,7 @@ def picture_names(images, out, suffix=".png") -> list[Path]:
 
 def _picture_name(image, end):
     stem = Path(image).stem
-    # a video is written under a longer name at first
-    longest = _LONGEST if end.endswith(".png") else _LONGEST - 40
+    longest = _LONGEST if end.endswith(".png") else _LONGEST - 40  # a video's temporary name
     while len(os.fsencode(f"{stem}{end}")) > longest:
         stem = stem[:-1]
     return f"{stem}{end}"

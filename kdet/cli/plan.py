@@ -6,16 +6,17 @@ from kdet.cli import positive
 
 DESCRIPTION = """Prints the settings that `kdet train ROW --data DATA` chooses for a data set, and
 the reasons, without training. `kdet train` takes other settings as key=value."""
-# one row of each family, the fastest one
-ROWS = ("ssd_mobilenet_v1_voc", "yolov3_mobilenet_v1", "retinanet_r50_fpn_1x",
-        "faster_rcnn_r50_fpn_1x")  # fmt: skip
+EXAMPLE = "kdet plan records"
 
 
 def add_arguments(parser):
     """Adds the arguments of the command."""
     parser.add_argument("data", metavar="DATA", help="a converted data set")
     parser.add_argument(
-        "--row", action="append", help="a row of the zoo, may be given several times"
+        "--row",
+        action="append",
+        metavar="ROW",
+        help="a row of the zoo, may be given several times; default: the smallest of each family",
     )
     parser.add_argument(
         "--start",
@@ -23,8 +24,12 @@ def add_arguments(parser):
         default="backbone",
         help="what the weights start from (default: %(default)s)",
     )
-    parser.add_argument("--epochs", type=positive, help="passes over the data; default: chosen")
-    parser.add_argument("--batch", type=positive, help="images per step; default: chosen")
+    parser.add_argument(
+        "--epochs", type=positive, metavar="N", help="passes over the data; default: chosen"
+    )
+    parser.add_argument(
+        "--batch", type=positive, metavar="N", help="images per step; default: chosen"
+    )
 
 
 def check(flags):
@@ -32,7 +37,7 @@ def check(flags):
     from kdet.config.rows import recipe
     from kdet.train.data_sets import open_splits
 
-    flags.rows = [recipe(name) for name in flags.row or ROWS]
+    flags.rows = [recipe(name) for name in flags.row or smallest_rows()]
     flags.records, _ = open_splits(flags.data)
 
 
@@ -49,3 +54,14 @@ def run(flags):
         settings = [f"{key}={value}" for key, value in differences(row, planned).items()]
         for line in (*lines, *settings):
             print(f"  {line}")
+
+
+def smallest_rows() -> list[str]:
+    """The row of each family with the fewest parameters."""
+    from kdet.config.rows import names, recipe
+    from kdet.zoo.cards import SIZES
+
+    rows = {}
+    for name in sorted(names(), key=lambda name: SIZES[name][1]):
+        rows.setdefault(type(recipe(name).model), name)
+    return list(rows.values())

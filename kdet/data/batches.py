@@ -49,9 +49,7 @@ def train_batches(
     """
     _check_arguments(records, data, schedule_batch, steps, start_step, shard)
     (worker, workers), canvases = shard, data.canvas_sizes()
-    repeats = None
-    if data.repeat_threshold:
-        repeats = repeat_factors(read_statistics(records, len(records)), data.repeat_threshold)
+    repeats = _repeats(records, data.repeat_threshold)
     plan, canvas = batch_plan(records.sizes, canvases, data, schedule_batch, steps, seed, repeats)
     share = schedule_batch // workers
     plan = plan[:, worker * share : (worker + 1) * share]
@@ -76,6 +74,13 @@ def train_batches(
         return _batch_keys(transforms.chain(*parts)(example), train=True)
 
     return _batched(tf.data.Dataset.range(start_step * share, steps * share), one, share)
+
+
+def _repeats(records, threshold):
+    """How often each image occurs in an epoch, or None for once."""
+    if not threshold:
+        return None
+    return repeat_factors(read_statistics(records, len(records)), threshold)
 
 
 def _check_arguments(records, data, schedule_batch, steps, start_step, shard):

@@ -13,6 +13,7 @@ from kdet.data.convert.any import cached_records
 from kdet.errors import ConfigError, KdetError, LostWorkerError, NotFiniteError
 from kdet.startup import import_tensorflow
 from kdet.train.data_sets import open_splits
+from kdet.train.flags import FLAGS, define
 from kdet.train.help import help_text
 from kdet.train.precheck import check
 
@@ -47,84 +48,6 @@ class Options:
     overrides: tuple[str, ...] = ()
 
 
-def _flags():
-    values = flags.FlagValues()
-
-    def define(kind, name, default, text, **more):
-        kind(name, default, text, flag_values=values, **more)
-
-    text, whole, yes = flags.DEFINE_string, flags.DEFINE_integer, flags.DEFINE_boolean
-
-    def choice(name, default, text, options):
-        flags.DEFINE_enum(name, default, options, text, flag_values=values)
-
-    define(
-        text,
-        "data",
-        None,
-        "data set of kdet convert, or the parent of train/ and val/; or annotations that are "
-        "converted to a cache first: a COCO json, or a folder in the form of VOC or YOLO",
-    )
-    define(text, "images", None, "folder of the images of a COCO json in --data")
-    define(text, "out", None, "folder of checkpoints, log, pictures, export; default: runs/ROW")
-    define(
-        whole,
-        "epochs",
-        None,
-        "passes over the training images; the whole schedule becomes shorter or longer; default: "
-        "the row's, or a number that fits the data set (see --fit_data)",
-        lower_bound=1,
-    )
-    define(whole, "stop_after", None, "stop after so many steps of the schedule", lower_bound=1)
-    define(whole, "batch", None, "images per step, all replicas together", lower_bound=1)
-    define(
-        whole,
-        "accumulate",
-        None,
-        "compute a batch in so many parts, one after the other, to save memory",
-        lower_bound=1,
-    )
-    define(
-        yes,
-        "fit_data",
-        None,
-        "fit image size, anchors, counts, length and learning rate to the data set; default: yes, "
-        "unless its classes are those of COCO or VOC; `kdet plan` shows the result",
-    )
-    define(
-        text,
-        "init",
-        None,
-        "weights to start from: none, imagenet (the published backbone; default with --data), "
-        "released, a kdet checkpoint, or Paddle's A.tar[,B.tar]",
-    )
-    define(yes, "resume", False, "continue from the last checkpoint in --out, if there is one")
-    define(yes, "other_data", False, "let --resume continue with other training records")
-    define(whole, "replicas", 0, "devices to use; 0: every GPU, or one CPU", lower_bound=0)
-    choice("precision", "fp32", "number format of the network", ["fp32", "bf16", "fp16"])
-    choice("jit", "auto", "compile the step with XLA", ["auto", "on", "off"])
-    define(whole, "seed", 0, "seed of initial weights, data order, augmentation", lower_bound=0)
-    define(
-        whole,
-        "eval_every",
-        None,
-        "steps between evaluations; 0: none; default: 5 evaluations a run (synthetic data: 2)",
-    )
-    define(
-        whole,
-        "patience",
-        None,
-        "stop early after so many evaluations without a better metric; default: never",
-        lower_bound=1,
-    )
-    define(whole, "checkpoint_every", 500, "steps between checkpoints", lower_bound=1)
-    define(whole, "log_every", 20, "steps between lines of the log", lower_bound=1)
-    # Not the default: CPU runs are repeatable without it, and a step takes half the time.
-    define(yes, "deterministic", False, "on GPUs: equal runs give equal bits, but slower")
-    define(yes, "help", False, "show this text")
-    return values
-
-
 def parse(name: str, argv) -> Options | None:
     """The options in `argv`, or None if `--help` was printed.
 
@@ -134,7 +57,7 @@ def parse(name: str, argv) -> Options | None:
     Raises:
         ConfigError: an unknown flag, or a value out of range.
     """
-    values = _flags()
+    values = define()
     old = next((a for a in argv if a.split("=")[0].lstrip("-") in RENAMED and a[0] == "-"), None)
     if old:
         flag = old.split("=")[0]
@@ -144,7 +67,7 @@ def parse(name: str, argv) -> Options | None:
     except flags.Error as error:
         raise ConfigError(" ".join(str(error).split())) from None
     if values.help:
-        print(help_text(name, values.flags_by_module_dict()[__name__]), end="")
+        print(help_text(name, [values[flag] for flag in FLAGS]), end="")
         return None
     if values.eval_every is not None and values.eval_every < 0:
         raise ConfigError(f"--eval_every must be at least 0, got {values.eval_every}")

@@ -12,7 +12,7 @@ import re
 import keras
 import tensorflow as tf
 
-from kdet.errors import ConfigError
+from kdet.errors import ConfigError, LostWorkerError
 from kdet.train.precheck import check_workers
 
 _LOST = (
@@ -73,6 +73,24 @@ def lost_peer(error, strategy) -> str | None:
         return None
     match = re.search(r"ollective ops is aborted by: (.*)", error.message)
     return match[1] if match else type(error).__name__
+
+
+def explained(error, strategy, step: int, out):
+    """A LostWorkerError that says how to continue after a lost worker; other errors unchanged.
+
+    Args:
+        error: of TensorFlow.
+        strategy: of the run.
+        step: steps taken.
+        out: folder of the run.
+    """
+    reason, last = lost_peer(error, strategy), out / "last.npz"
+    if reason is None:
+        return error
+    again = "there is no checkpoint yet; start the same command again on every worker"
+    if last.exists():
+        again = f"last checkpoint {last}; start the same command with --resume on every worker"
+    return LostWorkerError(f"lost another worker at step {step}; {again} ({reason})")
 
 
 def check_batch(batch: int, strategy, accumulate: int = 1) -> None:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from kdet.analyse import analyse
 from kdet.config import Recipe
 from kdet.data import train_batches
-from kdet.errors import ConfigError, LostWorkerError
+from kdet.errors import ConfigError
 from kdet.files import remove_leftovers
 from kdet.models.detector import build
 from kdet.serving.saved_model import export
@@ -58,17 +58,8 @@ def train(recipe: Recipe, options: Options, source=None, callbacks=()) -> Traini
         run.run()
         return run
     except tf.errors.OpError as error:
-        reason = distribution.lost_peer(error, strategy)
-        if reason is None:
-            raise
         step = run.trainer.step if run else 0
-        last = Path(options.out) / "last.npz"
-        again = (
-            f"last checkpoint {last}; start the same command with --resume on every worker"
-            if last.exists()
-            else "there is no checkpoint yet; start the same command again on every worker"
-        )
-        raise LostWorkerError(f"lost another worker at step {step}; {again} ({reason})") from None
+        raise distribution.explained(error, strategy, step, Path(options.out)) from None
 
 
 class TrainingRun:
@@ -99,18 +90,13 @@ class TrainingRun:
         self.about = checkpoint.describe_run(
             recipe, labels, options.seed, options.precision, self.records.fingerprint
         )
-        self.evaluations = Evaluations(
-            self.detector,
-            self.trainer,
-            self.val,
-            self._steps_between_evaluations(bool(callbacks)),
-            self.until,
-            options.patience,
-        )
+        parts, every = (self.detector, self.trainer, self.val), self._interval(bool(callbacks))
+        self.evaluations = Evaluations(*parts, every, self.until, options.patience)
         self.callbacks = Callbacks(callbacks, self.detector, len(self.records))
         self._start()
 
-    def _steps_between_evaluations(self, every_epoch):
+    def _interval(self, every_epoch):
+        """Steps between evaluations."""
         if self.options.eval_every is not None:
             return self.options.eval_every
         if every_epoch:
@@ -262,15 +248,13 @@ class TrainingRun:
                 numbers = analyse(self.detector, self.val, self.out / "analysis", log, batch)
                 self._print(numbers["summary"])
         self._print(f"checkpoints, log.jsonl and pictures in {self.out}; SavedModel in {folder}")
-        for picture in sorted(self.out.glob("predictions_*.png"))[-1:]:
-            self._print(f"look at {picture}")
         if self.evaluations.evaluated:
-            self._print(f"what went wrong: {self.out / 'analysis' / 'report.html'}")
+            last = max(self.out.glob("predictions_*.png"))
+            report = self.out / "analysis" / "report.html"
+            self._print(f"look at {last}, and at {report} for what went wrong")
 
     def _print(self, text):
-        if self.chief:
-            (self.progress.print if self.progress else _print)(text)
-
-
-def _print(text):
-    print(text, file=sys.stderr, flush=True)
+        if self.progress:
+            self.progress.print(text)
+        elif self.chief:
+            print(text, file=sys.stderr, flush=True)

@@ -23,14 +23,9 @@ from kdet.data.convert.synthetic import make_synthetic
 from kdet.data.records import Records
 from kdet.data.statistics import Statistics, read_statistics
 from kdet.models import names, recipe
+from kdet.train.image_size import fitted_size, smallest_side
 from kdet.train.optimizer import learning_rate
-from kdet.train.plan import (
-    fitted_schedule,
-    fitted_size,
-    is_published_data,
-    make_plan,
-    smallest_side,
-)
+from kdet.train.plan import fitted_schedule, is_published_data, make_plan
 
 SSD_ROW = Recipe("ssd_mobilenet_v1_voc", SSD(), ssd_data(), ssd_120e())
 
