@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from kdet.cli import positive
+
 DESCRIPTION = """Prints the settings that `kdet train ROW --data DATA` chooses for a data set, and
 the reasons, without training. `kdet train` takes other settings as key=value."""
 EXAMPLE = "kdet plan records"
@@ -22,23 +24,33 @@ def add_arguments(parser):
         default="backbone",
         help="what the weights start from (default: %(default)s)",
     )
-    parser.add_argument("--epochs", type=int, help="passes over the data; default: chosen")
-    parser.add_argument("--batch", type=int, help="images per step; default: chosen")
+    parser.add_argument(
+        "--epochs", type=positive, metavar="N", help="passes over the data; default: chosen"
+    )
+    parser.add_argument(
+        "--batch", type=positive, metavar="N", help="images per step; default: chosen"
+    )
+
+
+def check(flags):
+    """Finds the rows and opens the data set."""
+    from kdet.config.rows import recipe
+    from kdet.train.data_sets import open_splits
+
+    flags.rows = [recipe(name) for name in flags.row or smallest_rows()]
+    flags.records, _ = open_splits(flags.data)
 
 
 def run(flags):
     """Prints the plan of each row."""
-    from kdet import models
     from kdet.config.text import differences
-    from kdet.train.data_sets import open_splits
     from kdet.train.plan import make_plan
 
-    records, _ = open_splits(flags.data)
+    records = flags.records
     print(f"{records.folder}: {len(records)} images, {len(records.labels)} classes")
-    for name in flags.row or smallest_rows():
-        row = models.recipe(name)
+    for row in flags.rows:
         planned, lines = make_plan(row, records, flags.start, flags.epochs, flags.batch, True)
-        print(f"\n{name}")
+        print(f"\n{row.name}")
         settings = [f"{key}={value}" for key, value in differences(row, planned).items()]
         for line in (*lines, *settings):
             print(f"  {line}")
@@ -46,10 +58,10 @@ def run(flags):
 
 def smallest_rows() -> list[str]:
     """The row of each family with the fewest parameters."""
-    from kdet import models
+    from kdet.config.rows import names, recipe
     from kdet.zoo.cards import SIZES
 
     rows = {}
-    for name in sorted(models.names(), key=lambda name: SIZES[name][1]):
-        rows.setdefault(type(models.recipe(name).model), name)
+    for name in sorted(names(), key=lambda name: SIZES[name][1]):
+        rows.setdefault(type(recipe(name).model), name)
     return list(rows.values())

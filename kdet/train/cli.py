@@ -12,6 +12,7 @@ from kdet.config.text import override
 from kdet.data.convert.any import cached_records
 from kdet.errors import ConfigError, KdetError, LostWorkerError, NotFiniteError
 from kdet.startup import import_tensorflow
+from kdet.train.data_sets import open_splits
 from kdet.train.flags import FLAGS, define
 from kdet.train.help import help_text
 from kdet.train.precheck import check
@@ -82,11 +83,11 @@ def run(recipe: Recipe, argv) -> int:
         options = parse(recipe.name, argv)
         if options is None:
             return DONE
-        resolve(recipe, options)
-        if options.data is not None:
-            data = str(cached_records(options.data, options.images))
-            options = replace(options, data=data)
         check(resolve(recipe, options), options)
+        if options.data is not None:
+            data = cached_records(options.data, options.images, before=import_tensorflow)
+            open_splits(data)
+            options = replace(options, data=str(data))
         # imported after the checks, so that --help and errors are fast
         import_tensorflow()
         from kdet.train.run import train

@@ -9,14 +9,13 @@ from pathlib import Path
 from kdet.config import Recipe
 from kdet.errors import ConfigError
 from kdet.files import check_out
-from kdet.train.data_sets import open_splits
 from kdet.weights import paddle
 from kdet.weights.addresses import start_url
 from kdet.weights.sources import checkpoint_of
 
 
 def check(recipe: Recipe, options, init: bool = True) -> None:
-    """Checks TF_CONFIG, --out, --data and --init before anything slow happens.
+    """Checks TF_CONFIG, --out and --init before anything slow happens.
 
     Args:
         recipe: the recipe with the settings of the command line.
@@ -31,8 +30,6 @@ def check(recipe: Recipe, options, init: bool = True) -> None:
         raise ConfigError(
             f"{last} exists: add --resume to continue this run, or choose another --out"
         )
-    if options.data is not None:
-        open_splits(options.data)
     if not init or last.exists():  # the run continues from a checkpoint, or a detector is given
         return
     if options.init == "imagenet":

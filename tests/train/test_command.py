@@ -71,7 +71,7 @@ def test_mask_heads_need_outlines():
     "arguments, said",
     [
         (["--data=nowhere", "schedule.bach=4"], "did you mean 'batch'?"),
-        (["--data=nowhere", "--resume", "--replicas=3"], "nowhere: no such folder"),
+        (["--data=nowhere", "--resume", "--replicas=3"], "nowhere: no such file or folder"),
         (
             ["--resume", "--replicas=3"],
             "must be a multiple of the number of replicas|has not used TensorFlow",

@@ -39,7 +39,7 @@ _FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 _SET = re.compile(r"(?:^|[^a-z])(train|val|test)", re.IGNORECASE)
 
 
-def cached_records(path, images=None, split=0.8, cache=None) -> Path:
+def cached_records(path, images=None, split=0.8, cache=None, before=None) -> Path:
     """A converted copy of annotations in any known form; made at the first call.
 
     Later calls with unchanged annotations and images read the annotations again and return the same
@@ -50,6 +50,7 @@ def cached_records(path, images=None, split=0.8, cache=None) -> Path:
         images: folder of the images, for COCO files whose images are not found beside them.
         split: share of the images for train/, where the data has no set for validation.
         cache: folder of the copies; default: KDET_HOME/records (KDET_HOME is ~/.cache/kdet).
+        before: a function that is called before images are converted, which needs TensorFlow.
     Returns:
         A folder with the data sets train/ and val/. What was left out is in their report.json.
     Raises:
@@ -72,6 +73,8 @@ def cached_records(path, images=None, split=0.8, cache=None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with file_lock(folder / "lock", f"another process converts {path}; waiting"):
         fresh = [part for part in parts if not (folder / part / "dataset.json").is_file()]
+        if fresh and before:
+            before()
         write_parts(parts, folder)
     for part in fresh:
         print(summary(folder / part), file=sys.stderr)
