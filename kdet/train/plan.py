@@ -161,7 +161,7 @@ def fitted_schedule(recipe: Recipe, count: int, start: str, epochs=None, batch=N
         count: number of training images.
         recipe, start, epochs, batch, multiple: see `make_plan`.
     """
-    row = recipe.schedule
+    row, row_groups = recipe.schedule, recipe.optimizer.param_groups
     why = "--epochs"
     if epochs is None:
         images = min(max(count * SEEN, IMAGES[0]), IMAGES[1])
@@ -183,15 +183,15 @@ def fitted_schedule(recipe: Recipe, count: int, start: str, epochs=None, batch=N
         warmup_factor=0.05,
         decay_kind="cosine",
     )
-    groups = recipe.optimizer.param_groups
+    # a row trains pretrained layers more slowly, which takes more steps than a short run has
+    groups = (replace(g, lr_multiplier=max(g.lr_multiplier, 1.0)) for g in row_groups)
     optimizer = replace(
         recipe.optimizer,
         kind="rmsprop",
         momentum=0.9,
         epsilon=1e-12,
         clip_norm=10.0,
-        # lower rates are for pretrained layers
-        param_groups=() if start == "nothing" else groups,
+        param_groups=tuple(groups),
     )
     lines = [
         f"{epochs} epochs ({why}) = {schedule.steps} steps of {batch} images",

@@ -9,12 +9,10 @@ import pytest
 from kdet.config import (
     R50,
     RCNN,
-    SSD,
     Recipe,
     Schedule,
     coco_data,
     detectron,
-    ssd_120e,
     ssd_data,
     yolo_270e,
 )
@@ -27,7 +25,7 @@ from kdet.train.image_size import fitted_size, smallest_side
 from kdet.train.optimizer import learning_rate
 from kdet.train.plan import fitted_schedule, is_published_data, make_plan
 
-SSD_ROW = Recipe("ssd_mobilenet_v1_voc", SSD(), ssd_data(), ssd_120e())
+SSD_ROW = recipe("ssd_mobilenet_v1_voc")
 
 
 def statistics(sides, size=(480, 640), count=None, labels=None):
@@ -133,11 +131,13 @@ def test_a_start_from_nothing_trains_everything(records):
     row = Recipe("row", RCNN(R50, mask=True), coco_data(max_edges=96), detectron("1x", 0.01))
     planned, lines = make_plan(row, records, "nothing")
     assert planned.model.backbone == replace(R50, norm="batch", freeze_at=0)
-    assert planned.optimizer.param_groups == ()
     assert any("starts from nothing" in line for line in lines)
     planned, _ = make_plan(row, records, "backbone")
     assert planned.model.backbone == R50
-    assert planned.optimizer.param_groups == row.optimizer.param_groups
+    assert planned.optimizer.param_groups == row.optimizer.param_groups  # biases: twice the rate
+    rates = [group.lr_multiplier for group in SSD_ROW.optimizer.param_groups]
+    planned, _ = fitted_schedule(SSD_ROW, 100, "backbone")
+    assert 0.1 in rates and {g.lr_multiplier for g in planned.optimizer.param_groups} == {1.0}
     assert planned.data.max_boxes == 8 and planned.model.roi_batch_size < 512
 
 
