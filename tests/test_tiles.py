@@ -126,6 +126,13 @@ def test_classes_and_neighbours_stay_apart():
     assert found["labels"].tolist() == [0, 1, 0, 0]
 
 
+def test_boxes_of_one_view_are_left_to_the_detector():
+    """Its own rules, for example about the least overlap in pixels, have kept both."""
+    both = view(((10, 10, 50, 50), 0.8, 0), ((10, 10, 50, 52), 0.7, 0))
+    found, _ = merged([both, view(), view()], TWO, 0.5)
+    assert found["scores"].tolist() == pytest.approx([0.8, 0.7])
+
+
 def test_a_cut_box_goes_where_a_neighbour_sees_all_of_it():
     """Even if the neighbour, who knows more, does not take it for an object."""
     cut, whole = view(((90, 40, 100, 60), 0.9, 0)), view(((5, 40, 15, 60), 0.6, 0))

@@ -12,6 +12,7 @@ import pytest
 from eye import SCALED, Eye, scene
 
 from kdet import cli, models
+from kdet.detections import Detections
 from kdet.errors import ConfigError
 from kdet.predict import detect
 from kdet.predict.video import import_av
@@ -91,9 +92,13 @@ def rows_of(path):
 
 @with_av
 @pytest.mark.parametrize("size", [SIZE, (47, 63)])
-def test_the_copy_has_the_size_the_rate_and_the_boxes(size, command, tmp_path):
+def test_the_copy_has_the_size_the_rate_and_the_boxes(size, command, tmp_path, monkeypatch):
     film(tmp_path / "clip.mp4", size=size)
+    draw, drawn = Detections.draw, []
+    spy = lambda *args, **options: drawn.append(draw(*args, **options)) or drawn[-1]  # noqa: E731
+    monkeypatch.setattr(Detections, "draw", spy)
     code, said, errors, _ = command("clip.mp4")
+    assert {picture.size for picture in drawn} == {size[::-1]}  # not enlarged and reduced again
     assert code == 0 and not errors
     assert said == ["8 frames of clip.mp4 in out/clip.mp4 and clip.json"]
     rate, times, pictures = watch(tmp_path / "out" / "clip.mp4")
