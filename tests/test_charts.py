@@ -40,7 +40,8 @@ def pixels(image, ink):
 def test_a_canvas_is_drawn_in_units():
     canvas = Canvas(30, 20)
     canvas.area(5, 4, 15, 10, RED)
-    canvas.area(9, 9, 9, 12, (0, 0, 0))  # empty
+    for width in (0, 0.01, 0.1):
+        canvas.area(9, 9, 9 + width, 12, (0, 0, 0))  # empty
     image = canvas.finished()
     assert image.size == (60, 40)
     rows, columns = pixels(image, RED)

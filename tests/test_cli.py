@@ -97,7 +97,7 @@ def test_no_picture_goes_over_another(tmp_path):
     assert [p.name for p in picture_names(images[:1], tmp_path / "out")] == ["a.png"]
 
 
-@pytest.mark.parametrize("command", ["", "detect", "evaluate", "export", "zoo"])
+@pytest.mark.parametrize("command", ["", "analyse", "detect", "evaluate", "export", "zoo"])
 def test_help(command, capsys):
     try:
         code = cli.main([*filter(None, [command]), "--help"])

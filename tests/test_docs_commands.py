@@ -181,7 +181,7 @@ def check_training(row, arguments, where):
 def check_results(command, words, where):
     """The files that a command promises are there."""
     out = pathlib.Path(words[words.index("--out") + 1]) if "--out" in words else None
-    run_folder = pathlib.Path("runs", words[0]) if words[0] in models.names() else words[0]
+    run_folder = pathlib.Path("runs" * (words[0] in models.names()), words[0])
     if command == "convert":
         data, report = (json.loads((out / f"{n}.json").read_text()) for n in ("dataset", "report"))
         assert data["objects"] >= len(data["labels"]["names"]) and not report["problems"], where
@@ -189,6 +189,8 @@ def check_results(command, words, where):
         assert ((out or run_folder) / "last.npz").is_file(), where
     elif command == "evaluate":
         assert list(pathlib.Path(out or run_folder).glob("metrics*.json")), where
+    elif command == "analyse":
+        assert ((out or run_folder) / "analysis" / "report.html").is_file(), where
     elif command == "detect":
         assert ((out or pathlib.Path("detections")) / "detections.json").is_file(), where
 

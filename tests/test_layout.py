@@ -19,12 +19,12 @@ AT_HOME = re.compile(
     rf"kdet/(models/({'|'.join(ROOMS)})/.*|config/({'|'.join(ROOMS)})\.py"
     r"|models/families\.py|config/__init__\.py)"
 )
-# YOLO is also the name of a form of annotations
-FORM = re.compile(r"kdet/(data/__init__|data/convert/\w+|cli/convert)\.py")
 NAMED = re.compile("|".join(room.rstrip("0123456789v") for room in ROOMS), re.IGNORECASE)
 # layers of the reference's DarkNet, whose checkpoints have these names
 EXEMPT = {("kdet/backbones/darknet.py", "yolo_input"),
           ("kdet/backbones/darknet.py", "yolo_input.downsample")}  # fmt: skip
+# YOLO is also a form of annotations, which every family can use
+FORM = re.compile(r"(.*[._])?yolo(_files|_yaml)?|YoloFiles")
 
 
 def place(path):
@@ -81,9 +81,8 @@ def families_named(path):
     """Words of a file that name a family; names of rows are data of the zoo."""
     rows = set(row_names())
     for line, text in words_of_code(parsed(path)):
-        if FORM.fullmatch(place(path)):
-            text = re.sub("yolo", "", text, flags=re.IGNORECASE)
-        if NAMED.search(text) and text not in rows and (place(path), text) not in EXEMPT:
+        known = text in rows or FORM.fullmatch(text) or (place(path), text) in EXEMPT
+        if NAMED.search(text) and not known:
             yield f"{place(path)}:{line}: {text}"
 
 

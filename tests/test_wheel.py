@@ -117,6 +117,7 @@ for words in (
     "describe records/coco --out sheet.png",
     "train ROW --data records --out run --init none --stop_after=1 --batch=2 --eval_every=0",
     "evaluate run",
+    "analyse run",
     "export run served",
     "detect run photos street.jpg --out found",
 ):
@@ -134,4 +135,5 @@ def test_an_installed_kdet_does_everything(installed, tmp_path):
     assert "(11-point, IoU 0.5)" in said and "3 pictures and detections.json in found" in said
     for name in ("run/saved_model", "served"):
         assert (tmp_path / name / "saved_model.pb").is_file()
+    assert (tmp_path / "run" / "analysis" / "report.html").is_file()
     assert (tmp_path / "run" / "metrics.json").is_file() and (tmp_path / "sheet.png").is_file()

@@ -11,7 +11,7 @@ from kdet.analyse.measure import IOUS
 from kdet.analyse.words import ADVICE, FEW, MEANING, counted, percent, ranked
 from kdet.analyse.worst import COLOURS
 
-UNFOLDED = 20  # rows of a table that are always shown
+UNFOLDED = 25  # rows of a table that are always shown
 RARE = 50  # training objects
 
 

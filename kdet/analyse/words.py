@@ -91,7 +91,7 @@ def _weak(n):
     if len(n["per_class"]) > 3 and rows:
         names = ", ".join(f"{r['name']} ({percent(r['AP50'])})" for r in rows)
         text = f"Of the classes with {FEW} or more objects, these have the lowest AP50: {names}. "
-    if n["confused"]:
+    if n["confused"] and n["confused"][0]["count"] > 1:
         pair = n["confused"][0]
         text += f"The most frequent confusion is {pair['true']} detected as {pair['detected']} "
         text += f"({counted(pair['count'], 'time')})."

@@ -36,10 +36,10 @@ class Canvas:
         self._pen.ellipse(box, fill=ink)
 
     def area(self, x1, y1, x2, y2, ink) -> None:
-        """A filled rectangle; nothing where it is empty."""
+        """A filled rectangle; nothing if it is narrower than half a pixel."""
+        x1, y1, x2, y2 = (round(value * PEN) for value in (x1, y1, x2, y2))
         if x2 > x1 and y2 > y1:
-            box = [round(x1 * PEN), round(y1 * PEN), round(x2 * PEN) - 1, round(y2 * PEN) - 1]
-            self._pen.rectangle(box, fill=ink)
+            self._pen.rectangle([x1, y1, x2 - 1, y2 - 1], fill=ink)
 
     def text(self, x, y, text, size=TEXT, ink=INK, align="left", room=None) -> float:
         """Writes text whose middle is at height y, and returns its width.

@@ -40,7 +40,7 @@ class History:
 
 
 def fit(detector, data, epochs=None, batch=None, out=None, callbacks=(), **options) -> History:
-    """Trains a detector and changes it: its weights, and also its classes, images and anchors.
+    """Trains a detector and changes it: its classes, images and anchors, and the best weights.
 
     The settings are fitted to the data as in `kdet train` (see `kdet plan`). A detector with random
     weights starts from them, and every other detector is fine-tuned. Checkpoints, the log, pictures

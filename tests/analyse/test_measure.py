@@ -54,7 +54,9 @@ def test_an_object_is_corrected_once():
     truth = truth_with([(11, DOG, (0, 0, 10, 10), 0)])
     rows = rows_with([(11, CAT, (0, 0, 10, 10), 0.9), (11, CAT, (0, 0, 10, 9), 0.8)])
     assert measure.fix_costs(matched(truth, rows), 2)["class"] == 1.0
-    rows += rows_with([(11, DOG, (0, 0, 10, 10), 0.1)])  # now the dog is found
+    # the first of two dogs is found, so a cat on it does not become a second dog
+    truth = truth_with([(11, DOG, (0, 0, 10, 10), 0), (11, DOG, (50, 50, 10, 10), 0)])
+    rows += rows_with([(11, DOG, (0, 0, 10, 10), 0.95)])
     assert measure.fix_costs(matched(truth, rows), 2)["class"] == 0.0
 
 

@@ -18,8 +18,9 @@ from kdet.config.text import from_dict, override, to_dict
 from kdet.data.convert.synthetic import make_synthetic
 from kdet.errors import ConfigError
 from kdet.models import families
-from kdet.train import checkpoint, cli
+from kdet.train import cli
 from kdet.train import run as session
+from kdet.train.start import start_from
 from kdet.weights.npz import read_npz
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -180,7 +181,7 @@ def test_init_takes_over_the_classes_of_the_same_name(folder, trained, capfd, mo
     labels = LabelMap(("star", "moon", "circle"), (1, 2, 3))
     network = kdet.build(replace(trained.config, num_classes=3), DATA, labels).network
     before = np.array(network.get_layer("centre_class").kernel)
-    report = checkpoint.start_from(str(folder / "run"), trained.recipe, network, labels)
+    report = start_from(str(folder / "run"), trained.recipe, network, labels)
     assert report.matched == ("star", "circle") and not report.initialized
     old, new = (n.get_layer("centre_class").kernel.numpy() for n in (trained.network, network))
     np.testing.assert_array_equal(new, np.stack([old[..., 3], before[..., 1], old[..., 0]], -1))
@@ -211,7 +212,7 @@ def test_the_form_of_paddle_and_back(trained, tmp_path):
     assert (tmp_path / "paddle" / "centre_class_w").is_file()
     fresh = kdet.build(trained.config, DATA, trained.labels)
     paths = str(tmp_path / "paddle")
-    report = checkpoint.start_from(paths, trained.recipe, fresh.network, fresh.labels)
+    report = start_from(paths, trained.recipe, fresh.network, fresh.labels)
     assert not report.initialized and not report.unused
     for new, old in zip(fresh.network.variables, trained.network.variables):
         np.testing.assert_array_equal(new, old)

@@ -13,7 +13,7 @@ from kdet import models
 from kdet.config import LabelMap
 from kdet.errors import CheckpointError, DownloadError
 from kdet.models import loading as zoo
-from kdet.train import checkpoint
+from kdet.train.start import start_from
 from kdet.weights import addresses as sources
 from kdet.weights import paddle
 from kdet.weights.paddle.names import from_reference
@@ -126,7 +126,7 @@ def start(init, row, classes=4):
     recipe = models.recipe(row)
     labels = LabelMap(tuple("abcdefgh"[:classes]), tuple(range(classes)))
     detector = models.load(row, weights=None, num_classes=classes)
-    return detector.network, checkpoint.start_from(init, recipe, detector.network, labels)
+    return detector.network, start_from(init, recipe, detector.network, labels)
 
 
 def test_recipes_start_from_published_backbones(there, files):
