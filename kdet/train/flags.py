@@ -12,7 +12,7 @@ FLAGS = {
     "data": (
         TEXT,
         None,
-        "data set of kdet convert, or the parent of train/ and val/; or annotations that are "
+        "data set of kdet convert, or the parent of train/ and val/; or annotations, which are "
         "converted to a cache first: a COCO json, or a folder in the form of VOC or YOLO",
     ),
     "images": (TEXT, None, "folder of the images of a COCO json in --data"),
