@@ -22,7 +22,7 @@ from kdet.errors import KdetError
 from kdet.startup import import_tensorflow
 
 COMMANDS = {
-    "detect": "draw what a detector finds on images",
+    "detect": "draw what a detector finds on images and videos",
     "plan": "show the settings that training would choose for a data set",
     "train": "train a row of the zoo on your data",
     "evaluate": "measure a detector on a converted data set",
