@@ -45,8 +45,16 @@ class Objects(NamedTuple):
         return float(self.weights[best >= COVERED].sum())
 
     def score(self, best) -> float:
-        """What a search maximises: the share of covered objects, and a little of the mean IoU."""
-        return self.covered(best) + 0.5 * float(self.weights @ best)
+        """What a search maximises: the share of covered objects, and how nearly others are covered.
+
+        Both parts are 0..1. The second one is the mean of best IoU / 0.5, at most 1 per object.
+        """
+        return self.covered(best) + float(self.weights @ np.minimum(best / COVERED, 1.0))
+
+    def describe(self, best) -> str:
+        """The quality of anchors as text: the mean of `best`, and the share of covered objects."""
+        mean = float(self.weights @ best)
+        return f"mean best IoU {mean:.2f}, at least 0.5 for {self.covered(best):.0%} of the objects"
 
 
 def best_iou(anchors, boxes) -> np.ndarray:
@@ -103,12 +111,11 @@ def search(candidates, best_of, objects: Objects, current):
         candidates: configs to compare.
         best_of: (config, objects) -> (m,) best IoU of each object.
         objects: what to cover.
-        current: the config in use, which is kept unless another one covers 3% more objects.
+        current: the config in use, which is kept unless the score of another one is 0.03 higher.
     """
-    found = [(config, best_of(config, objects)) for config in candidates]
-    config, best = max(found, key=lambda pair: objects.score(pair[1]))
-    kept = objects.covered(best_of(current, objects))
-    return config if objects.covered(best) > kept + 0.03 else current
+    scored = [(objects.score(best_of(config, objects)), config) for config in candidates]
+    best, config = max(scored, key=lambda pair: pair[0])
+    return config if best > objects.score(best_of(current, objects)) + 0.03 else current
 
 
 def fit_scale(config, best_of, objects: Objects):

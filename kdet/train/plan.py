@@ -24,8 +24,8 @@ from kdet.train.start import start_kind
 
 STARTS = ("detector", "backbone", "nothing")
 # learning rate of RMSProp at 16 images per step; its momentum of 0.9 makes each step ten times as
-# large. Random weights need the largest steps, and those of a detector should change little.
-RATES = {"detector": 1e-4, "backbone": 1e-4, "nothing": 1e-4}
+# large. A detector should change less than a backbone, and deep random networks diverge sooner.
+RATES = {"detector": 1e-4, "backbone": 2e-4, "nothing": 1e-4}
 STEPS = 500  # wanted number of steps of a short run; the batch is chosen for it
 SEEN = 60  # default number of passes over a small data set
 IMAGES = (6_000, 30_000)  # limits of the default length in images
@@ -121,15 +121,12 @@ def fitted_to_data(recipe: Recipe, statistics: Statistics, start: str):
     )
     if family.best_iou is not None and len(statistics.boxes):
         objects, row = Objects.of(statistics, data), Objects.of(statistics, recipe.data)
-        first = row.covered(family.best_iou(model, row))
+        before = row.describe(family.best_iou(model, row))
         found = family.fit_anchors(model, objects)
-        same = " (those of the row)" if found == model else ""
+        same = " of the row" if found == model else ""
         model = found
-        second = objects.covered(family.best_iou(model, objects))
-        lines.append(
-            f"anchors{same}: {second:.0%} of the objects have one with an IoU of 0.5, with the "
-            f"row's settings {first:.0%}"
-        )
+        after = objects.describe(family.best_iou(model, objects))
+        lines.append(f"anchors{same}: {after}; with the row's settings: {before}")
     most = int(statistics.counts.max(initial=1))
     data = replace(data, max_boxes=max(math.ceil(most / 8) * 8, 8), truncate_boxes=False)
     lines.append(f"at most {data.max_boxes} objects per image, because one image has {most}")

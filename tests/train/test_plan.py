@@ -79,7 +79,7 @@ def test_the_row_is_kept_without_fit(records):
 
 
 def test_images_as_large_as_small_objects_need():
-    """The smallest class has 40 of 640 x 480 pixels, which are 21.7 at 300, and 28 are wanted."""
+    """The smallest class has 40 of 640 x 480 pixels, which are 21.7 at 300; 28 are wanted here."""
     data = ssd_data()
     small = statistics([40] * 10 + [200] * 90, labels=[0] * 10 + [1] * 90)
     assert smallest_side(small, data) == pytest.approx(40 * 300 / (640 * 480) ** 0.5)

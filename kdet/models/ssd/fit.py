@@ -8,9 +8,8 @@ from keras import ops
 from kdet.models import anchor_fit
 from kdet.models.ssd.priors import map_sizes, prior_boxes
 
-# An object of this side covers an IoU of 0.5 with a prior of the finest map, whose cells are 16
-# pixels apart, wherever it is
-SMALLEST = 28
+# pixels; cells of the finest map are 16 pixels apart, and every object has at least one prior
+SMALLEST = 20
 
 
 def best_iou(config, objects):
