@@ -12,12 +12,17 @@ import pytest
 from animals import NAMES
 from PIL import Image
 
-from kdet import cli, models
+from kdet import cli
 from kdet.analyse import analyse
 from kdet.analyse.history import read_log
+from kdet.config import LabelMap, Recipe, RetinaNet, coco_data, detectron
+from kdet.config.text import to_dict
+from kdet.models import loading
 from kdet.weights.npz import write_npz
 
 FIGURES = {"errors", "curves", "ap_by_iou", "confusion", "sizes", "labels", "worst"}
+ROW = Recipe("row", RetinaNet(num_classes=2), coco_data(), detectron("1x", 0.01))
+META = {"recipe": to_dict(ROW), "labels": to_dict(LabelMap(NAMES, (5, 9)))}
 LOG = [
     {"step": 20, "losses": {"box": 1.5, "class": 2.5}, "rate": 0.1},
     {"step": 40, "losses": {"box": 0.5, "class": 1.0}, "rate": 0.1},
@@ -135,8 +140,8 @@ def test_a_blind_detector(folder, detector, tmp_path):
 
 def test_the_command(folder, detector, tmp_path, monkeypatch, capsys):
     """The data set is that of the checkpoint, the log that of the run."""
-    monkeypatch.setattr(models, "load", lambda path, overrides: detector)
-    write_npz(tmp_path / "best.npz", {}, {"data_path": str(folder)})
+    monkeypatch.setattr(loading, "load_source", lambda source: detector)
+    write_npz(tmp_path / "best.npz", {}, {**META, "data_path": str(folder)})
     (tmp_path / "log.jsonl").write_text(json.dumps(LOG[0]))
     assert cli.main(["analyse", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
@@ -150,7 +155,7 @@ def test_the_command(folder, detector, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("meta", [{}, {"data_path": None}, {"data_path": ""}])
 @pytest.mark.parametrize("command", ["analyse", "evaluate"])
 def test_a_run_that_does_not_say_its_data(command, meta, tmp_path, capsys):
-    write_npz(tmp_path / "best.npz", {}, meta)
+    write_npz(tmp_path / "best.npz", {}, {**META, **meta})
     assert cli.main([command, str(tmp_path)]) == 1
     assert "pass a data set with --data" in capsys.readouterr().err
 
