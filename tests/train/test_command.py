@@ -122,7 +122,7 @@ def test_a_run_leaves_checkpoints_log_and_pictures(whole):
     assert code == 0
     names = {p.name for p in (folder / "whole").iterdir()}
     assert names == {
-        *("last.npz", "best.npz", "log.jsonl", "tensorboard"),
+        *("last.npz", "best.npz", "log.jsonl", "tensorboard", "analysis"),
         *("training_000000.png", "predictions_000003.png"),
     }
     lines = [json.loads(line) for line in (folder / "whole" / "log.jsonl").read_text().splitlines()]
