@@ -38,7 +38,8 @@ def _entry(flag):
     text = flag.help.removeprefix(f"<{values}>: ")  # absl writes the values there
     if flag.default is not None and flag.default is not False:
         text += f" (default: {flag.default})"
-    start = f"  --{flag.name} {values or _KINDS.get(flag.flag_type(), '')}".rstrip()
+    either = flag.boolean and flag.default is None  # neither is the default
+    start = f"  --{'[no]' * either}{flag.name} {values or _KINDS.get(flag.flag_type(), '')}".rstrip()
     lines = textwrap.wrap(text, _WIDTH - _INDENT)
     new_line = "\n" + " " * _INDENT
     start = start + new_line if len(start) > _INDENT - 2 else start.ljust(_INDENT)
