@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 TEST = [
     *("pytest>=8", "pytest-xdist>=3.5", "ruff>=0.8", "setuptools>=68", "wheel"),
-    *("jax>=0.4.38", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"),
+    *("jax>=0.4.38", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29", "av>=14.2"),
 ]
 
 setup(

@@ -31,7 +31,7 @@ def command(tmp_path, monkeypatch, capsys):
     def run(*arguments):
         eye = Looking()
         monkeypatch.setattr(models, "load", lambda name, weights: eye)
-        code = cli.main(["detect", "any", *map(str, arguments), "--out", "out"])
+        code = cli.main(["detect", "yolov3_r34", *map(str, arguments), "--out", "out"])
         rows = json.loads((tmp_path / "out" / "detections.json").read_text())
         return code, rows, capsys.readouterr().err.splitlines(), eye
 
@@ -105,12 +105,12 @@ def test_tiles(command, tmp_path):
 )
 def test_flags_are_checked_before_the_detector_is_loaded(flags, said, monkeypatch, capsys):
     monkeypatch.setattr(models, "load", None)
-    assert cli.main(["detect", "any", "a.jpg", *flags]) == 1
+    assert cli.main(["detect", "yolov3_r34", "a.jpg", *flags]) == 1
     assert capsys.readouterr().err == f"kdet detect: {said}\n"
 
 
 def test_an_image_behind_tiles_is_explained(capsys):
     with pytest.raises(SystemExit):
-        cli.main(["detect", "any", "--tiles", "a.jpg"])
+        cli.main(["detect", "yolov3_r34", "--tiles", "a.jpg"])
     said = "argument --tiles: 'a.jpg' is no number of pixels; images go before --tiles"
     assert said in capsys.readouterr().err

@@ -47,7 +47,7 @@ def command(tmp_path, monkeypatch, capsys):
     def run(*arguments, stop_at=None):
         eye.stop_at = stop_at
         eye.batches.clear()
-        code = cli.main(["detect", "any", *map(str, arguments), "--out", "out"])
+        code = cli.main(["detect", "yolov3_r34", *map(str, arguments), "--out", "out"])
         said = capsys.readouterr()
         return code, said.out.splitlines(), said.err.splitlines(), eye
 
@@ -219,6 +219,6 @@ def test_without_pyav_one_line_tells_what_to_install(monkeypatch, tmp_path, caps
     monkeypatch.setattr(models, "load", None)
     with pytest.raises(ConfigError):
         import_av()
-    assert cli.main(["detect", "any", str(tmp_path / "a.mp4")]) == 1
+    assert cli.main(["detect", "yolov3_r34", str(tmp_path / "a.mp4")]) == 1
     said = 'kdet detect: videos need PyAV; install it with pip install "kdet[video]"\n'
     assert capsys.readouterr().err == said
