@@ -39,7 +39,9 @@ def _entry(flag):
     if flag.default is not None and flag.default is not False:
         text += f" (default: {flag.default})"
     either = flag.boolean and flag.default is None  # neither is the default
-    start = f"  --{'[no]' * either}{flag.name} {values or _KINDS.get(flag.flag_type(), '')}".rstrip()
+    start = (
+        f"  --{'[no]' * either}{flag.name} {values or _KINDS.get(flag.flag_type(), '')}".rstrip()
+    )
     lines = textwrap.wrap(text, _WIDTH - _INDENT)
     new_line = "\n" + " " * _INDENT
     start = start + new_line if len(start) > _INDENT - 2 else start.ljust(_INDENT)

@@ -135,10 +135,10 @@ def test_a_start_from_nothing_trains_everything(records):
     planned, _ = make_plan(row, records, "backbone")
     assert planned.model.backbone == R50
     assert planned.optimizer.param_groups == row.optimizer.param_groups  # biases: twice the rate
+    assert planned.data.max_boxes == 8 and planned.model.roi_batch_size < 512
     rates = [group.lr_multiplier for group in SSD_ROW.optimizer.param_groups]
     planned, _ = fitted_schedule(SSD_ROW, 100, "backbone")
     assert 0.1 in rates and {g.lr_multiplier for g in planned.optimizer.param_groups} == {1.0}
-    assert planned.data.max_boxes == 8 and planned.model.roi_batch_size < 512
 
 
 def test_every_row_can_be_planned(records):
