@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 TEST = [
     *("pytest>=8", "pytest-xdist>=3.5", "ruff>=0.8", "setuptools>=68", "wheel"),
-    *("jax>=0.4.38", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29"),
+    *("jax>=0.4.38", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29", "av>=14.2"),
 ]
 
 setup(
@@ -18,7 +18,7 @@ setup(
     license="Apache-2.0",
     packages=[*find_packages(include=["kdet", "kdet.*"]), "kdet.recipes"],
     package_dir={"kdet.recipes": "recipes"},
-    package_data={"kdet": ["draw/fonts/*", "zoo/*.json"]},
+    package_data={"kdet": ["analyse/*.css", "draw/fonts/*", "zoo/*.json"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "tensorflow>=2.18",
@@ -32,6 +32,7 @@ setup(
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.18"],
         "keras-cv": ["keras-cv>=0.9"],
+        "video": ["av>=14.2"],
         "test": TEST,
         "dev": TEST,
     },

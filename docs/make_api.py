@@ -16,7 +16,14 @@ from pathlib import Path
 PAGE = Path(__file__).with_name("api.md")
 PACKAGES = (
     *("kdet", "kdet.config", "kdet.models", "kdet.data", "kdet.draw", "kdet.masks"),
-    *("kdet.evaluate", "kdet.serving", "kdet.train", "kdet.layers", "kdet.backbones"),
+    *(
+        "kdet.evaluate",
+        "kdet.analyse",
+        "kdet.serving",
+        "kdet.train",
+        "kdet.layers",
+        "kdet.backbones",
+    ),
     *("kdet.ops", "kdet.errors"),
 )
 FIRST = ("kdet.config", "kdet.errors")  # what kdet repeats of these is described with them

@@ -10,8 +10,8 @@ __version__ = "0.1.0"
 
 # name -> module that it is imported from on first use; None: the name is that module
 _LAZY = {
-    **dict.fromkeys(("backbones", "config", "data", "draw", "errors", "evaluate", "layers")),
-    **dict.fromkeys(("masks", "models", "ops", "serving", "train", "weights", "zoo")),
+    **dict.fromkeys(("analyse", "backbones", "config", "data", "draw", "errors", "evaluate")),
+    **dict.fromkeys(("layers", "masks", "models", "ops", "serving", "train", "weights", "zoo")),
     "Detections": "kdet.detections",
     "Detector": "kdet.models",
     "KdetError": "kdet.errors",
@@ -19,8 +19,8 @@ _LAZY = {
     "build": "kdet.models",
     "export": "kdet.serving",
     "load": "kdet.models",
-    "names": "kdet.models",
-    "recipe": "kdet.models",
+    "names": "kdet.config.rows",
+    "recipe": "kdet.config.rows",
 }
 __all__ = sorted(["__version__", *_LAZY])
 

@@ -73,9 +73,17 @@ class Detections:
         boxes, scores, labels = self.boxes[keep], self.scores[keep], self.labels[keep]
         return replace(self, boxes=boxes, scores=scores, labels=labels, masks=masks)
 
-    def draw(self, threshold: float = 0.3):
+    def rows(self) -> list[dict]:
+        """The detections as {"name", "score", "box" (xyxy pixels)}, ready for JSON."""
+        return [
+            {"name": self.names[label], "score": float(score), "box": box.tolist()}
+            for box, score, label in zip(self.boxes, self.scores, self.labels)
+        ]
+
+    def draw(self, threshold: float = 0.3, enlarge: bool = True):
         """The image with everything of score >= threshold, as a PIL image.
 
+        A small image is enlarged, so that its tags can be read, unless `enlarge` is False.
         Raises ValueError where no image was kept.
         """
         from kdet.draw.boxes import draw_boxes  # Pillow is only needed here
@@ -83,7 +91,8 @@ class Detections:
         if self.image is None:
             raise ValueError("these detections carry no image to draw on")
         few = self.above(threshold)
-        return draw_boxes(self.image, few.boxes, few.labels, few.scores, self.names, few.masks)
+        values = few.boxes, few.labels, few.scores, self.names, few.masks
+        return draw_boxes(self.image, *values, enlarge)
 
     def _repr_png_(self):
         """The picture notebooks show in place of the text; None without an image."""

@@ -1,4 +1,4 @@
-"""Atomic writes of files, SHA-256 of files, and a lock between processes."""
+"""Atomic writes of files, SHA-256 of files, locks between processes, and the cache folder."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from kdet.errors import ConfigError, DownloadError
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -31,6 +33,18 @@ NPZ_ERRORS = (
 _BLOCK = 1 << 20
 
 
+def cache_dir() -> Path:
+    """The folder of files that kdet keeps for later: KDET_HOME, or ~/.cache/kdet.
+
+    Raises:
+        DownloadError: KDET_HOME is not set, and the user has no home folder.
+    """
+    try:
+        return Path(os.environ.get("KDET_HOME") or "~/.cache/kdet").expanduser()
+    except RuntimeError:
+        raise DownloadError("there is no home folder for kdet's files; set KDET_HOME") from None
+
+
 def sha256_of(path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
@@ -38,6 +52,18 @@ def sha256_of(path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def check_out(path) -> Path:
+    """The folder of the results of a command (`--out`), which need not exist yet.
+
+    Raises:
+        ConfigError: it cannot be a folder, because it or a folder above it is a file.
+    """
+    for place in (Path(path), *Path(path).parents):
+        if place.exists() and not place.is_dir():
+            raise ConfigError(f"--out {place}: expected a folder, got a file")
+    return Path(path)
 
 
 def write_atomic(path, content: bytes | Callable[[BinaryIO], None]) -> None:

@@ -5,7 +5,6 @@ import pytest
 from kdet import config, models
 from kdet.config import text as overrides
 from kdet.errors import ConfigError
-from kdet.models.families import family_of
 
 ROW = models.recipe("retinanet_r50_fpn_1x")
 
@@ -58,7 +57,7 @@ def test_good_overrides():
 @pytest.mark.parametrize("name", models.names())
 def test_recipes_survive_json(name):
     row = models.recipe(name)
-    for value in (row, family_of(row.model).synthetic(row)):
+    for value in (row, row.model.synthetic(row)):
         assert overrides.from_dict(json.loads(overrides.to_json(value))) == value
 
 

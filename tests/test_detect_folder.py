@@ -42,7 +42,7 @@ def command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(models, "load", lambda name, weights: FakeDetector())
 
     def run(*images, out="out"):
-        code = cli.main(["detect", "any", *map(str, images), "--out", out])
+        code = cli.main(["detect", "yolov3_r34", *map(str, images), "--out", out])
         file = tmp_path / out / "detections.json"
         rows = json.loads(file.read_text()) if file.exists() else None
         return code, rows, capsys.readouterr().err.splitlines()

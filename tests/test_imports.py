@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 MAY_IMPORT = {
     "errors": "",
-    "files": "",
+    "files": "errors",
     "startup": "",
     "interop": "",
     "config": "errors",
@@ -22,13 +22,16 @@ MAY_IMPORT = {
     "backbones": "config layers",
     "weights": "config errors files",
     "data": "config draw errors files masks",
-    "predict": "data detections errors masks",
+    "predict": "data detections errors files masks",
     "evaluate": "config data detections errors files masks",
     "serving": "data errors files ops",
-    "models": "backbones config data errors evaluate layers ops predict serving weights",
+    # train is imported by `Detector.fit` only
+    "models": "backbones config data errors evaluate layers ops predict serving train weights",
     "zoo": "config models weights",
-    "train": "config data draw errors evaluate files masks models serving startup weights",
-    "cli": "data errors evaluate files models predict startup train zoo",
+    "train": "analyse config data draw errors evaluate files masks models serving startup weights",
+    "analyse": "config data draw errors evaluate files",
+    "cli": "analyse config data errors evaluate files models predict serving startup train weights "
+    "zoo",
     "__main__": "cli",
 }
 BACKEND_FREE = ("ops", "layers", "backbones", "models", "config", "weights")

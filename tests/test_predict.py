@@ -13,7 +13,7 @@ from kdet import cli, models
 from kdet.config import R50, Data, LabelMap, RetinaNet
 from kdet.config.text import to_dict
 from kdet.errors import ConfigError, DataError
-from kdet.models.loading import recipe
+from kdet.models import recipe
 from kdet.predict import listed, load_image
 from kdet.serving.saved_model import export
 from kdet.weights.npz import write_npz
@@ -70,6 +70,22 @@ def test_threshold_and_batch(detector, pictures):
     limit = float(np.median(alone[0].scores))
     few = detector.detect(pictures[0], threshold=limit)[0]
     assert 0 < len(few) < 100 and few.scores.min() >= limit
+
+
+def test_batches_and_one_tile_change_nothing(detector, pictures):
+    """Images of several canvases in turns; in a batch, each keeps the canvas that it has alone."""
+    images = [*pictures, *(np.ascontiguousarray(p.transpose(1, 0, 2)) for p in pictures)]
+    images = [images[k] for k in (0, 3, 1, 4, 2, 5)] + [pictures[0][:64, :64]]
+    alone = [detector.detect(image, threshold=0.0)[0] for image in images]
+    for batch in (3, 4):
+        for a, b in zip(alone, detector.detect(images, threshold=0.0, batch=batch)):
+            np.testing.assert_allclose(a.boxes, b.boxes, atol=1e-4)
+            np.testing.assert_allclose(a.scores, b.scores, atol=1e-5)
+            np.testing.assert_array_equal(a.labels, b.labels)
+    for image, a in zip(images, alone):  # up to 90 x 120, and a tile is 128 x 160
+        one = detector.detect(image, threshold=0.0, tiles=True)[0]
+        for name in ("boxes", "scores", "labels", "image"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(a, name))
 
 
 def test_what_is_no_image_is_an_error(detector, tmp_path):

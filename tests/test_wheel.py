@@ -105,17 +105,19 @@ IN_PYTHON = """
 import pathlib, sys
 import kdet
 from kdet import cli, models
+from kdet.config import rows
 for module in (kdet, cli, models):
     assert pathlib.Path(module.__file__).is_relative_to(sys.prefix), module.__file__
 assert not any("tests" in entry or entry == sys.argv[1] for entry in sys.path)
-assert pathlib.Path(models.loading._folder()).is_relative_to(sys.prefix)
+assert pathlib.Path(rows._folder()).is_relative_to(sys.prefix)
 for words in (
     "convert voc --devkit cells --list cells/ImageSets/Main/train.txt --out records/train",
     "convert voc --devkit cells --list cells/ImageSets/Main/test.txt --out records/val",
     "convert coco --annotations instances_train.json --images images --out records/coco",
     "describe records/coco --out sheet.png",
-    "train ROW --data records --out run --init none --steps=1 --batch=2 --eval_every=0",
-    "evaluate run --data records --metric voc",
+    "train ROW --data records --out run --init none --stop_after=1 --batch=2 --eval_every=0",
+    "evaluate run",
+    "analyse run",
     "export run served",
     "detect run photos street.jpg --out found",
 ):
@@ -130,7 +132,8 @@ def test_an_installed_kdet_does_everything(installed, tmp_path):
     assert len(rows) == len(list((ROOT / "recipes").glob("*.py"))) >= 26
     code = IN_PYTHON.replace("ROW", ROW)
     said = check([installed / "python", "-c", code, ROOT], tmp_path)
-    assert "mAP_11point" in said and "3 pictures and detections.json in found" in said
+    assert "(11-point, IoU 0.5)" in said and "3 pictures and detections.json in found" in said
     for name in ("run/saved_model", "served"):
         assert (tmp_path / name / "saved_model.pb").is_file()
+    assert (tmp_path / "run" / "analysis" / "report.html").is_file()
     assert (tmp_path / "run" / "metrics.json").is_file() and (tmp_path / "sheet.png").is_file()

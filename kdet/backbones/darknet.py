@@ -20,17 +20,19 @@ def darknet(image, config, levels=(3, 4, 5)):
     Returns:
         {"C1": (B, H/2, W/2, 64), ..., "C5": (B, H/32, W/32, 1024)}, sides rounded up.
     """
-    x = leaky_conv(image, 32, 3, "yolo_input")
-    x = leaky_conv(x, 64, 3, "yolo_input.downsample", strides=2)
+    trainable = config.freeze_at < 1
+    x = leaky_conv(image, 32, 3, "yolo_input", trainable=trainable)
+    x = leaky_conv(x, 64, 3, "yolo_input.downsample", strides=2, trainable=trainable)
     features = {}
     for stage, count in enumerate(BLOCKS[config.depth]):
-        width = 32 * 2**stage
+        width, trainable = 32 * 2**stage, stage + 1 > config.freeze_at
         if stage:
-            x = leaky_conv(x, 2 * width, 3, f"stage.{stage - 1}.downsample", strides=2)
+            name = f"stage.{stage - 1}.downsample"
+            x = leaky_conv(x, 2 * width, 3, name, strides=2, trainable=trainable)
         for block in range(count):
             name = f"stage.{stage}.{block}"
-            y = leaky_conv(x, width, 1, f"{name}.0")
-            y = leaky_conv(y, 2 * width, 3, f"{name}.1")
+            y = leaky_conv(x, width, 1, f"{name}.0", trainable=trainable)
+            y = leaky_conv(y, 2 * width, 3, f"{name}.1", trainable=trainable)
             x = layers.Add(name=f"{name}.sum")([x, y])  # no activation after the sum
         features[f"C{stage + 1}"] = x
         if stage + 1 == max(levels):
@@ -38,7 +40,8 @@ def darknet(image, config, levels=(3, 4, 5)):
     return {f"C{level}": features[f"C{level}"] for level in sorted(levels)}
 
 
-def leaky_conv(x, filters, kernel_size, name, strides=1):
+def leaky_conv(x, filters, kernel_size, name, strides=1, trainable=True):
     """Convolution, batch norm and leaky ReLU with slope 0.1, for DarkNet and YOLO's head."""
-    x = conv_batch_norm(x, filters, kernel_size, f"{name}.conv", f"{name}.bn", strides)
+    names = f"{name}.conv", f"{name}.bn"
+    x = conv_batch_norm(x, filters, kernel_size, *names, strides, trainable=trainable)
     return layers.LeakyReLU(0.1, name=f"{name}.leaky")(x)

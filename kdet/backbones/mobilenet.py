@@ -47,11 +47,16 @@ def mobilenet(image, config, levels=(3, 4, 5)):
 
 def mobilenet_blocks(image, config):
     """The feature map after each block, {name in `BLOCKS`: map}; see `mobilenet`."""
-    x, maps = relu_conv(image, scaled(32, config), 3, "conv1", strides=2), {}
+    stage, maps = 1, {}
+    trainable = stage > config.freeze_at
+    x = relu_conv(image, scaled(32, config), 3, "conv1", strides=2, trainable=trainable)
     for name, (filters, strides) in BLOCKS.items():
-        norm = DepthwiseNorm(3, strides, _uniform(3), name=f"{name}_dw")
+        stage += strides - 1
+        trainable = stage > config.freeze_at
+        norm = DepthwiseNorm(3, strides, _uniform(3), trainable=trainable, name=f"{name}_dw")
         x = layers.ReLU(name=f"{name}_dw_relu")(norm(x))
-        x = maps[name] = relu_conv(x, scaled(filters, config), 1, f"{name}_sep")
+        x = relu_conv(x, scaled(filters, config), 1, f"{name}_sep", trainable=trainable)
+        maps[name] = x
     return maps
 
 
@@ -60,10 +65,11 @@ def scaled(filters, config):
     return max(1, round(filters * config.width))
 
 
-def relu_conv(x, filters, kernel_size, name, strides=1):
+def relu_conv(x, filters, kernel_size, name, strides=1, trainable=True):
     """Convolution, batch norm and ReLU with the reference's initial values."""
     start = _uniform(kernel_size, x.shape[-1])
-    x = conv_batch_norm(x, filters, kernel_size, name, f"{name}_bn", strides, initializer=start)
+    settings = {"initializer": start, "trainable": trainable}
+    x = conv_batch_norm(x, filters, kernel_size, name, f"{name}_bn", strides, **settings)
     return layers.ReLU(name=f"{name}_relu")(x)
 
 

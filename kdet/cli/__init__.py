@@ -1,5 +1,15 @@
-"""The `kdet` command. Every command is a module of this package with two functions:
-`add_arguments(parser)` and `run(flags)`, which returns the exit code or None for 0."""
+"""The `kdet` command. Every command is a module of this package with these names:
+
+DESCRIPTION             the text of --help, or None for the line in `COMMANDS`
+EXAMPLE                 optional; a command, for the end of --help
+add_arguments(parser)   adds the arguments
+check(flags)            optional; checks whatever needs no TensorFlow, and keeps in `flags` what it
+                        finds. It returns an exit code to end the command, or None.
+run(flags)              does the work with TensorFlow; returns the exit code, or None for 0
+TENSORFLOW              optional; False if `run` does not need TensorFlow
+
+`check` runs before TensorFlow is imported, which takes seconds, so mistakes are reported at once.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +22,13 @@ from kdet.errors import KdetError
 from kdet.startup import import_tensorflow
 
 COMMANDS = {
-    "detect": "draw what a detector finds on images",
-    "train": "train a row of the zoo",
+    "detect": "draw what a detector finds on images and videos",
+    "plan": "show the settings that training would choose for a data set",
+    "train": "train a row of the zoo on your data",
     "evaluate": "measure a detector on a converted data set",
-    "export": "write a SavedModel: bytes or pixels in, boxes out",
-    "convert": "convert COCO or VOC annotations to TFRecord shards",
+    "analyse": "show what a detector gets wrong, as one page with figures",
+    "export": "write a detector as a TensorFlow SavedModel",
+    "convert": "convert COCO, VOC or YOLO annotations to a data set of kdet",
     "describe": "count the objects of a converted data set, and draw some images",
     "zoo": "list the rows of the zoo, or show one",
 }
@@ -24,21 +36,16 @@ HELP = """usage: kdet COMMAND ...
 
 {commands}
 
-kdet COMMAND --help explains a command.
+kdet COMMAND --help explains a command. MODEL stands for a row of the zoo, the folder of a training
+run, or a checkpoint. A row is a published detector; `kdet zoo` lists the rows. Its weights are
+downloaded at their first use. KDET_HOME is the folder of downloaded files (default ~/.cache/kdet).
+KDET_MIRROR is an address or a folder to download from instead of the published addresses.
+KDET_FONT is a font file for class names in scripts that no font of the machine covers.
 
-examples:
-  kdet detect yolov3_darknet street.jpg                published weights, downloaded once
-  kdet detect yolov3_darknet photos/ --weights w.tar   your own copy of the weights
-  kdet detect runs/demo street.jpg --threshold 0.5     the weights of a training run
-  kdet convert coco --annotations a.json --images photos --out records/train
-  kdet train retinanet_r50_fpn_1x --data records --out runs/mine
-  kdet evaluate runs/mine --data records
-  kdet export runs/mine saved_model
-  kdet zoo yolov3_darknet
-
-KDET_HOME is the folder of downloaded files (default ~/.cache/kdet). KDET_MIRROR is an address or a
-folder to download from instead of the published addresses. KDET_FONT is a font file for class
-names in scripts that no font of the machine covers."""
+the most common commands:
+  kdet detect yolov3_darknet photos/                           draw the objects on photos
+  kdet train yolov3_r34 --data records --out runs/mine         train on data from kdet convert
+  kdet evaluate runs/mine                                      measure the trained detector"""
 
 
 def main(arguments=None) -> int:
@@ -72,28 +79,53 @@ def call(command, name: str, arguments) -> int:
     parser = argparse.ArgumentParser(
         prog=f"kdet {name}",
         description=command.DESCRIPTION or f"{text[0].upper()}{text[1:]}.",
+        epilog=f"example: {command.EXAMPLE}" if hasattr(command, "EXAMPLE") else None,
     )
     command.add_arguments(parser)
     flags = parser.parse_intermixed_args(arguments)
-    # after the arguments are checked, because the import takes seconds
-    import_tensorflow()
     try:
-        return command.run(flags) or 0
+        code = _checked(command, flags)
+        if code is None and getattr(command, "TENSORFLOW", True):
+            import_tensorflow()
+        return (command.run(flags) if code is None else code) or 0
     except (KdetError, OSError) as error:
         print(f"kdet {name}: {error}", file=sys.stderr)
         return 1
 
 
+def _checked(command, flags):
+    """Runs the checks that need no TensorFlow. Returns an exit code to end with, or None."""
+    if "model" in flags:
+        from kdet.weights.sources import find_source
+
+        overrides = getattr(flags, "overrides", ())
+        flags.source = find_source(flags.model, flags.weights, overrides)
+    return command.check(flags) if hasattr(command, "check") else None
+
+
 def add_model(parser) -> None:
-    """Adds the arguments that select a detector: "model" and "weights" of `kdet.load`."""
+    """Adds the arguments that select a detector: "model" and "weights" of `kdet.load`.
+
+    `call` finds and checks the detector before `check`: `flags.source` is a
+    `kdet.weights.sources.Source`.
+    """
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help="a row of the zoo (see kdet zoo), a run folder or a checkpoint",
+        help="a row of the zoo (kdet zoo lists them), the folder of a training run, or a "
+        "checkpoint (.npz)",
     )
     parser.add_argument(
         "--weights",
         default="released",
-        help="only for a row: released (default, the published weights), a kdet checkpoint, or a "
-        "folder, an archive or a .pdparams file of Paddle",
+        metavar="PATH",
+        help="only for a row: a checkpoint of kdet, or a folder, an archive or a .pdparams file "
+        "of Paddle; default: the published weights, downloaded once",
     )
+
+
+def positive(text: str) -> int:
+    """A flag's value as a whole number above 0, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return int(text)

@@ -36,6 +36,9 @@ class DarkNet:
     """DarkNet-53 (Redmon and Farhadi 2018, "YOLOv3"). Its batch norms are trained."""
 
     depth: int = 53
+    freeze_at: int = (
+        0  # stages 1..freeze_at are not trained, norms included; stage n has stride 2^n
+    )
 
     def __post_init__(self):
         one_of(self, "depth", (53,))
@@ -46,3 +49,6 @@ class MobileNet:
     """MobileNet, version 1 (Howard et al. 2017). Its batch norms are trained."""
 
     width: float = 1.0  # multiplies every channel count
+    freeze_at: int = (
+        0  # stages 1..freeze_at are not trained, norms included; stage n has stride 2^n
+    )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from kdet.config.backbones import R50, ResNet
 from kdet.config.checks import one_of
-from kdet.config.recipe import DETECTRON_GROUPS, ModelConfig, ParamGroup
+from kdet.config.recipe import DETECTRON_GROUPS, ModelConfig, ParamGroup, Recipe
+from kdet.config.synthetic import synthetic_recipe
 from kdet.errors import ConfigError
 
 
@@ -84,6 +85,27 @@ class RCNN(ModelConfig):
             Stage(iou, weight, (1 / scale, 1 / scale, 2 / scale, 2 / scale))
             for iou, weight, scale in settings[: 3 if self.cascade else 1]
         )
+
+    def needs_masks(self) -> bool:
+        """Whether there is a mask head."""
+        return self.mask
+
+    def synthetic(self, recipe: Recipe) -> Recipe:
+        """The recipe for the synthetic data set, whose images hold at most five objects."""
+        # the heads train on the ground-truth boxes from the first step on, so half the steps
+        # suffice
+        small = synthetic_recipe(recipe, images=1280, milestones=(1040, 1200))
+        c4 = self.neck == "c4"  # C4 heads are slow
+        proposals = 30 if c4 else 50
+        model = replace(
+            small.model,
+            rpn_pre_nms_top_n_train=200,
+            rpn_post_nms_top_n_train=2 * proposals,
+            rpn_pre_nms_top_n_test=200,
+            rpn_post_nms_top_n_test=proposals,
+            roi_batch_size=16 if c4 else 32,
+        )
+        return replace(small, model=model)
 
     @property
     def mask_size(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kdet.config.augment import Augment
 from kdet.config.checks import at_least, one_of
@@ -11,7 +11,28 @@ from kdet.errors import ConfigError
 
 
 class ModelConfig:
-    """Base class of all model configs. Each has the fields `backbone` and `num_classes`."""
+    """Base class of all model configs. Each has the fields `backbone` and `num_classes`.
+
+    The methods say what commands have to know of a family before Keras is imported. Families with
+    other answers override them.
+    """
+
+    def synthetic(self, recipe: Recipe) -> Recipe:
+        """The recipe for the built-in synthetic data set. `recipe` has this config."""
+        from kdet.config.synthetic import synthetic_recipe  # here, because it imports this module
+
+        return synthetic_recipe(recipe)
+
+    def start_weights(self) -> str | None:
+        """File name of the published weights that training starts from.
+
+        None stands for the backbone's ImageNet weights.
+        """
+        return None
+
+    def needs_masks(self) -> bool:
+        """Whether training uses the masks of the objects."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -38,6 +59,7 @@ class Data:
     corners: str = "inclusive"  # what is scaled: the last pixel ("inclusive") | "edges" of the box
     truncate_boxes: bool = False  # True drops objects beyond max_boxes; False refuses the data set
     augment: Augment = Augment()  # for training images; needs resize="stretch"
+    repeat_threshold: float = 0.0  # classes in a smaller share of the images are repeated; 0: none
 
     def __post_init__(self):
         one_of(self, "resize", ("scale", "stretch"))
@@ -55,6 +77,11 @@ class Data:
                 "Data.interpolation must be 'linear' when Data.resize is 'scale'; "
                 f"got {self.interpolation!r}"
             )
+
+    @property
+    def metric(self) -> str:
+        """The metric of this data set: "coco" or "voc"."""
+        return "voc" if self.dataset == "voc" else "coco"
 
     def canvas_sizes(self) -> tuple[tuple[int, int], ...]:
         """The static shapes that images are padded to: (height, width), smallest area first.
@@ -115,9 +142,17 @@ class Schedule:
     warmup_images: int = 8000  # length of the warm-up
     warmup_factor: float = 1 / 3  # the warm-up starts at this share of the learning rate
     milestone_factors: tuple[float, ...] = ()  # of the rate after each milestone; empty: `gamma`
+    decay_kind: str = "step"  # "step": at the milestones | "cosine": from the warm-up to the end
+    accumulate: int = 1  # parts of a batch that are computed one after the other, to save memory
 
     def __post_init__(self):
-        at_least(self, 1, "images", "batch", "base_batch")
+        at_least(self, 1, "images", "batch", "base_batch", "accumulate")
+        one_of(self, "decay_kind", ("step", "cosine"))
+        if self.batch % self.accumulate:
+            raise ConfigError(
+                f"Schedule.batch must be a multiple of Schedule.accumulate; got {self.batch} and "
+                f"{self.accumulate}"
+            )
         if self.milestone_factors and len(self.milestone_factors) != len(self.milestones):
             raise ConfigError(
                 "Schedule.milestone_factors must be empty or hold one number per milestone "
@@ -128,6 +163,16 @@ class Schedule:
     def steps(self) -> int:
         """The number of steps of the whole run at this batch size."""
         return math.ceil(self.images / self.batch)
+
+    def shortened(self, images: int) -> Schedule:
+        """The same schedule for another number of images, with a warm-up of a tenth at most."""
+        share = images / self.images
+        return replace(
+            self,
+            images=images,
+            milestones=tuple(round(milestone * share) for milestone in self.milestones),
+            warmup_images=min(self.warmup_images, images // 10),
+        )
 
 
 def detectron(length: str, base_lr: float, **changes) -> Schedule:
@@ -176,6 +221,7 @@ class Optimizer:
     epsilon: float = 1e-6  # RMSProp: added to the mean square, inside the root
     weight_decay: float = 1e-4  # L2, added to the gradient (coupled)
     clip_norm: float = 0.0  # limit of the global gradient norm; 0 turns clipping off
+    ema_decay: float = 0.0  # decay of the moving average of the weights; 0 turns it off
     param_groups: tuple[ParamGroup, ...] = DETECTRON_GROUPS
 
     def __post_init__(self):

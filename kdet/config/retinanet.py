@@ -21,6 +21,7 @@ class RetinaNet(ModelConfig):
     num_classes: int = 80
     width: int = 256  # channels of the pyramid and the towers
     depth: int = 4  # convolutions per tower
+    anchor_scale: float = 1.0  # factor of the anchors' sides, which are 32 to 813 pixels
     foreground_iou: float = 0.5
     background_iou: float = 0.4
     focal_alpha: float = 0.25

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kdet.config.augment import CROPS, Augment
 from kdet.config.backbones import MobileNet
-from kdet.config.recipe import Data, ModelConfig, ParamGroup, Schedule, stretched_data
+from kdet.config.recipe import (
+    Data,
+    ModelConfig,
+    ParamGroup,
+    Recipe,
+    Schedule,
+    stretched_data,
+)
+from kdet.config.synthetic import synthetic_recipe
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,16 @@ class SSD(ModelConfig):
     pre_nms_top_n_per_class: int = 400
     nms_iou: float = 0.45
     max_detections: int = 200
+
+    def start_weights(self) -> str | None:
+        """A detector that was trained on COCO, for the backbone that it has."""
+        return "ssd_mobilenet_v1_coco_pretrained.tar" if self.backbone.width == 1.0 else None
+
+    def synthetic(self, recipe: Recipe) -> Recipe:
+        """The recipe for the synthetic data set, with the canvas size that the six maps need."""
+        small = synthetic_recipe(recipe, side=300, base_lr=0.0001)
+        # the row's parameter groups lower the learning rate of the pretrained backbone
+        return replace(small, optimizer=replace(small.optimizer, param_groups=()))
 
 
 def ssd_augment(**changes) -> Augment:

@@ -22,9 +22,6 @@ def synthetic_recipe(
         base_lr: learning rate at 8 images per step.
         images, milestones: length and milestones of the schedule in images.
     """
-    model = recipe.model
-    if isinstance(model.backbone, ResNet):
-        model = replace(model, backbone=replace(model.backbone, norm="batch", freeze_at=0))
     data = replace(
         recipe.data,
         dataset="synthetic",
@@ -48,4 +45,12 @@ def synthetic_recipe(
     optimizer = replace(
         recipe.optimizer, kind="rmsprop", momentum=0.9, epsilon=1e-12, clip_norm=10.0
     )
+    model = trained_backbone(recipe.model)
     return replace(recipe, model=model, data=data, schedule=schedule, optimizer=optimizer)
+
+
+def trained_backbone(model):
+    """A model config whose whole backbone is trained, norms included, as random weights need it."""
+    if not isinstance(model.backbone, ResNet):
+        return model
+    return replace(model, backbone=replace(model.backbone, norm="batch", freeze_at=0))

@@ -158,6 +158,17 @@ def _with_new_names(kind, values):
     return renamed
 
 
+def differences(config, other, prefix: str = "") -> dict:
+    """The fields of `other` with other values than in `config`, {"data.flip": 0.5, ...}."""
+    if type(config) is not type(other) or not dataclasses.is_dataclass(config):
+        return {} if config == other else {prefix: other}
+    found = {}
+    for field in dataclasses.fields(config):
+        name = f"{prefix}.{field.name}" if prefix else field.name
+        found |= differences(getattr(config, field.name), getattr(other, field.name), name)
+    return found
+
+
 def to_json(config) -> str:
     """`to_dict` as JSON text."""
     return json.dumps(to_dict(config), indent=1)

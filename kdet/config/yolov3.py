@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 from kdet.config.augment import CROPS, Augment
 from kdet.config.backbones import DarkNet, MobileNet, ResNet
-from kdet.config.recipe import Data, ModelConfig, ParamGroup, Schedule, stretched_data
+from kdet.config.recipe import (
+    Data,
+    ModelConfig,
+    ParamGroup,
+    Recipe,
+    Schedule,
+    stretched_data,
+)
+from kdet.config.synthetic import synthetic_recipe
 
 # nine (width, height) in pixels, three for each level; P3 comes first
 YOLO_ANCHORS = (
@@ -33,6 +41,14 @@ class YOLOv3(ModelConfig):
     pre_nms_top_n_per_class: int = 1000  # boxes that enter NMS
     nms_iou: float = 0.45
     max_detections: int = 100
+
+    def synthetic(self, recipe: Recipe) -> Recipe:
+        """The recipe for the synthetic data set, with more steps for DarkNet: it learns slowly."""
+        if isinstance(self.backbone, DarkNet):
+            return synthetic_recipe(
+                recipe, side=96, base_lr=0.0001, images=3200, milestones=(2700, 3050)
+            )
+        return synthetic_recipe(recipe, base_lr=0.0001)
 
 
 def yolo_augment(**changes) -> Augment:

@@ -1,7 +1,7 @@
 """Data: from annotations and images to TFRecord shards, and from shards to static-shape batches.
 
 schema          the content of a record, an example and a batch
-convert         converts COCO and VOC annotations and images to shards; makes the synthetic data set
+convert         COCO, VOC and YOLO annotations and images -> shards; makes the synthetic data set
 records         reads records from shards
 decode          decodes a record to an example
 batch_plan      selects the images of every batch
@@ -13,13 +13,16 @@ import importlib
 
 _LAZY = {
     "Records": "records",
+    "cached_records": "convert.any",
     "convert_coco": "convert.coco",
     "convert_voc": "convert.voc",
+    "convert_yolo": "convert.yolo",
     "describe": "convert.describe",
     "eval_batches": "batches",
     "image_batch": "batches",
     "make_synthetic": "convert.synthetic",
     "prepare": "batches",
+    "read_any": "convert.any",
     "train_batches": "batches",
 }
 __all__ = sorted(_LAZY)

@@ -75,7 +75,7 @@ def canvases_of(sizes, canvases, data: Data) -> np.ndarray:
     return index
 
 
-def batch_plan(sizes, canvases, data: Data, batch: int, steps: int, seed: int):
+def batch_plan(sizes, canvases, data: Data, batch: int, steps: int, seed: int, repeats=None):
     """Selects the records of each training batch.
 
     Each epoch is a new permutation of all records. Every canvas has a queue of images. A queue of
@@ -90,6 +90,8 @@ def batch_plan(sizes, canvases, data: Data, batch: int, steps: int, seed: int):
         batch: images per step, all workers together.
         steps: number of batches.
         seed: not negative.
+        repeats: (n,) float, how often each image occurs in an epoch, at least 1. A fraction is the
+            probability of one more time. None uses each image once.
     Returns:
         records: (steps, batch) int64, record numbers.
         canvas: (steps,) int32, canvas index of each batch.
@@ -101,7 +103,8 @@ def batch_plan(sizes, canvases, data: Data, batch: int, steps: int, seed: int):
     # Queues, because a batch has one static shape. To drop the rest would skip rare shapes.
     waiting = len(canvases) * (batch - 1)  # at most this many images are left in the queues
     epochs = -(-(steps * batch + waiting) // count)
-    order = np.concatenate([np.arange(0), *(_shuffled(count, seed, e) for e in range(epochs))])
+    order = (_epoch(count, seed, e, repeats) for e in range(epochs))
+    order = np.concatenate([np.arange(0), *order])
     batches, full = [], []
     for k in range(len(canvases)):
         queue = np.flatnonzero(canvas[order] == k)
@@ -112,6 +115,17 @@ def batch_plan(sizes, canvases, data: Data, batch: int, steps: int, seed: int):
     # in the order in which the last image of each batch arrives
     records = order[batches[np.argsort(full)[:steps]]].astype(np.int64)
     return records, canvas[records[:, 0]]
+
+
+def _epoch(count, seed, epoch, repeats):
+    """The records of one epoch in their order."""
+    if repeats is None:
+        return _shuffled(count, seed, epoch)
+    # other bits than those of the order: an epoch number has less than 62 bits
+    bits = np.random.Philox(key=np.array([seed, 2**62 + epoch], np.uint64)).random_raw(count)
+    more = (bits >> np.uint64(11)) / 2.0**53 < repeats % 1
+    drawn = np.repeat(np.arange(count), np.floor(repeats).astype(int) + more)
+    return drawn[_shuffled(len(drawn), seed, epoch)]
 
 
 def _shuffled(count, seed, epoch):

@@ -18,6 +18,8 @@ from kdet.data.batch_plan import (
 )
 from kdet.data.decode import decode
 from kdet.data.records import Records
+from kdet.data.repeats import repeat_factors
+from kdet.data.statistics import read_statistics
 from kdet.errors import DataError
 
 _AHEAD = 2  # batches prepared in advance; a batch of 16 images of 896 x 1408 takes 240 MB
@@ -47,7 +49,8 @@ def train_batches(
     """
     _check_arguments(records, data, schedule_batch, steps, start_step, shard)
     (worker, workers), canvases = shard, data.canvas_sizes()
-    plan, canvas = batch_plan(records.sizes, canvases, data, schedule_batch, steps, seed)
+    repeats = _repeats(records, data.repeat_threshold)
+    plan, canvas = batch_plan(records.sizes, canvases, data, schedule_batch, steps, seed, repeats)
     share = schedule_batch // workers
     plan = plan[:, worker * share : (worker + 1) * share]
     plan, sizes = _host(plan), _host(np.asarray(canvases, np.int32)[canvas])
@@ -71,6 +74,13 @@ def train_batches(
         return _batch_keys(transforms.chain(*parts)(example), train=True)
 
     return _batched(tf.data.Dataset.range(start_step * share, steps * share), one, share)
+
+
+def _repeats(records, threshold):
+    """How often each image occurs in an epoch, or None for once."""
+    if not threshold:
+        return None
+    return repeat_factors(read_statistics(records, len(records)), threshold)
 
 
 def _check_arguments(records, data, schedule_batch, steps, start_step, shard):

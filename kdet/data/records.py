@@ -1,6 +1,7 @@
 """Opens and checks a converted data set, and reads its records in any order, also in tf.data.
 
-`kdet.data.convert.write` writes its folder: dataset.json, index.npz and TFRecord shards.
+`kdet.data.convert.write` writes its folder: dataset.json, index.npz and TFRecord shards. Opening a
+data set does not import TensorFlow, so commands check it before they do.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from kdet.config import LabelMap
 from kdet.data.schema import VERSION
@@ -143,6 +143,8 @@ class Records:
         Raises:
             tf.errors.OpError: damaged data. `explain` makes a one-line message from it.
         """
+        import tensorflow as tf
+
         number = tf.cast(number, tf.int64)
         shard, start, fingerprint = (tf.gather(column, number) for column in self._tensors[1:])
         path = tf.gather(self._tensors[0], shard)
@@ -162,8 +164,10 @@ class Records:
         with tf.control_dependencies([tf.debugging.Assert(same, [message])]):
             return tf.identity(payload)
 
-    def explain(self, error: tf.errors.OpError) -> DataError:
-        """Returns a DataError with shard and record for an error that TensorFlow raised."""
+    def explain(self, error) -> DataError:
+        """Returns a DataError with shard and record for a `tf.errors.OpError`."""
+        import tensorflow as tf
+
         try:
             self.check_sizes()
         except DataError as found:
@@ -189,6 +193,8 @@ class Records:
         Raises:
             DataError: a record could not be read or decoded.
         """
+        import tensorflow as tf
+
         iterator = iter(dataset)
         while True:
             try:
@@ -201,6 +207,8 @@ class Records:
 
     @functools.cached_property
     def _tensors(self):
+        import tensorflow as tf
+
         # On the CPU, because on a GPU every look-up of the input pipeline would be a copy.
         with tf.init_scope(), tf.device("CPU:0"):
             paths = [os.fspath(self._path(k)) for k in range(len(self.shards))]

@@ -19,15 +19,15 @@ LONGEST = 40  # letters of a name on a tag
 INK, PAPER = (17, 17, 17), (255, 255, 255)
 
 
-def draw_boxes(image, boxes, labels=None, scores=None, names=None, masks=None) -> Image.Image:
+def draw_boxes(
+    image, boxes, labels=None, scores=None, names=None, masks=None, enlarge=True, colours=None
+) -> Image.Image:
     """The image with boxes, masks and one tag per box.
 
-    Tags are left out where they would hide more than the boxes show: where together they cover more
-    than the boxes do and more than a tenth of the picture.
+    Tags are left out where together they cover more than the boxes and a tenth of the picture.
 
     Args:
-        image: (H, W, 3) uint8 RGB, or a PIL image. It is not changed. Up to 256 pixels a side, the
-            picture is enlarged by a whole factor.
+        image: (H, W, 3) uint8 RGB, or a PIL image. It is not changed.
         boxes: (n, 4) xyxy, pixels of the image; parts outside of it are cut off, and corners in the
             wrong order are put right.
         labels: (n,) int, 0..K-1; None draws all boxes in one colour.
@@ -35,6 +35,8 @@ def draw_boxes(image, boxes, labels=None, scores=None, names=None, masks=None) -
         names: K class names in any script; None shows the label itself. A name that no font can
             draw is shown as `#label`; one of more than 40 letters is cut.
         masks: (n, H, W) bool, blended in the label's colour.
+        enlarge: whether a picture of up to 256 pixels a side is enlarged by a whole factor.
+        colours: n RGB triples 0..255 in place of the colours of the labels.
 
     Raises:
         ValueError: shapes or lengths that do not fit, non-finite boxes, a label without a name.
@@ -42,7 +44,7 @@ def draw_boxes(image, boxes, labels=None, scores=None, names=None, masks=None) -
     canvas = np.array(image.convert("RGB") if isinstance(image, Image.Image) else image)
     boxes, labels, scores, masks = _checked(canvas, boxes, labels, scores, names, masks)
     longest = max(canvas.shape[:2])
-    factor = ENLARGED // longest if longest <= SMALL else 1
+    factor = ENLARGED // longest if enlarge and longest <= SMALL else 1
     height, width = (factor * side for side in canvas.shape[:2])
     if factor > 1:
         canvas = np.array(Image.fromarray(canvas).resize((width, height), Image.BICUBIC))
@@ -50,9 +52,8 @@ def draw_boxes(image, boxes, labels=None, scores=None, names=None, masks=None) -
     thickness = max(2, mean_side / 260)
     writer = Writer(round(min(max(12, mean_side / 42), 40)), names or ())
     boxes = boxes * factor
-    n = len(boxes)
-    order = np.argsort(scores, kind="stable") if scores is not None else np.arange(n)
-    colours = [colour(int(label)) for label in labels] if labels is not None else [colour(0)] * n
+    order = np.arange(len(boxes)) if scores is None else np.argsort(scores, kind="stable")
+    colours = colours or [colour(int(k)) for k in ([0] * len(boxes) if labels is None else labels)]
     for i in order if masks is not None else ():
         _blend_mask(canvas, masks[i], factor, colours[i], thickness)
     for i in order:

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from kdet.config import LabelMap
 from kdet.detections import coco_rows
 from kdet.errors import EvaluationError
-from kdet.evaluate.coco import evaluate_coco
+from kdet.evaluate.coco import NAMES, evaluate_coco
 from kdet.evaluate.truth import has_masks, truth_of
 from kdet.evaluate.voc import evaluate_voc
 from kdet.files import write_json
@@ -86,21 +86,40 @@ def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco
     """
     if metric not in METRICS:
         raise EvaluationError(f"metric must be one of {', '.join(METRICS)}; got {metric!r}")
-    from kdet.data.batches import eval_batches
-    from kdet.data.records import Records
-
-    records = records if isinstance(records, Records) else Records.open(records)
     masks = metric == "coco" and "masks" in getattr(getattr(detector, "model", None), "output", ())
-    truth = truth_of(records, masks)
+    truth, found = detect_records(detector, records, data_config, batch, masks)
     masks = masks and has_masks(truth)
-    _same_classes(detector, [category["name"] for category in truth["categories"]])
-    batches = records.iterate(eval_batches(records, data_config, batch))
-    found = predict_all(detector, batches, len(truth["images"]))
     rows = result_rows(found, truth)
     if out is not None:
         write_json(out, rows)
     metrics = METRICS[metric](truth, rows, found)
     return _joined(metrics, evaluate_coco(truth, rows, found, "segm")) if masks else metrics
+
+
+def detect_records(detector, records, data_config, batch: int = 1, masks: bool = False):
+    """The annotations of a data set and what a detector finds on its images, in one pass.
+
+    Args:
+        detector, records, data_config, batch: as in `evaluate`.
+        masks: True reads the masks of the annotations, too.
+
+    Returns:
+        The result of `kdet.evaluate.truth.truth_of`, and the result of `predict_all`.
+
+    Raises:
+        EvaluationError, DataError: as in `evaluate`.
+    """
+    from kdet.data.batches import eval_batches
+    from kdet.data.records import Records
+
+    records = records if isinstance(records, Records) else Records.open(records)
+    truth = truth_of(records, masks)
+    if masks:
+        has_masks(truth)  # an error of the data must not come after hours of detection
+    names = [category["name"] for category in truth["categories"]]
+    check_classes(getattr(getattr(detector, "labels", None), "names", names), names)
+    batches = records.iterate(eval_batches(records, data_config, batch))
+    return truth, predict_all(detector, batches, len(truth["images"]))
 
 
 def _joined(boxes, masks):
@@ -117,10 +136,16 @@ def _joined(boxes, masks):
     return {**boxes, **numbers, "per_class": per_class}
 
 
-def _same_classes(detector, names):
-    """Checks that detector and data set have equal labels, if the detector has class names."""
-    mine = list(getattr(getattr(detector, "labels", None), "names", names))
-    unnamed = mine == [str(k) for k in range(len(mine))]  # "0", "1", ... are not class names
+def check_classes(mine, names) -> None:
+    """Checks that a detector and a data set have equal labels, if the detector has class names.
+
+    Args:
+        mine: class names of the detector, in label order.
+        names: class names of the data set, in label order.
+    Raises:
+        EvaluationError: they differ.
+    """
+    unnamed = list(mine) == [str(k) for k in range(len(mine))]  # "0", "1", ... are not class names
     if len(mine) != len(names):
         raise EvaluationError(f"detector has {len(mine)} classes, the data set {len(names)}")
     for label, (ours, theirs) in enumerate(zip(mine, names)):
@@ -150,26 +175,30 @@ def result_rows(found: dict[int, dict], truth: dict) -> list[dict]:
 
 
 def format_table(metrics: dict, names=None, columns: int | None = None) -> str:
-    """The metrics as text, times 100. The summary comes first, then one row per class.
+    """The main metrics as text, times 100. A summary comes first, then one row per class.
 
     An undefined metric is "undefined" in the summary, and "-" in the row of a class.
 
     Args:
-        metrics: the result of `evaluate_coco` or `evaluate_voc`.
+        metrics: the result of `evaluate_coco` or `evaluate_voc`, or the joined result of boxes and
+            masks.
         names: classes to show, in this order. None shows all.
         columns: classes per line. None chooses 1, or 2 for more than 24 classes.
     """
     per_class = metrics["per_class"]
     names = list(per_class) if names is None else list(names)
-    summary = [f"{k} {_percent(v)}" for k, v in metrics.items() if k != "per_class"]
-    lines = ["  ".join(summary[i : i + 6]) for i in range(0, len(summary), 6)]
+    if "mAP_11point" in metrics:
+        lines = [f"mAP {_percent(metrics['mAP_11point'])} (11-point, IoU 0.5)"]
+        fields = {"AP": "11point", "objects": "objects"}
+    else:
+        lines = [line for kind in ("", "mask_") for line in _coco_summary(metrics, kind)]
+        fields = {field.replace("_", " "): field for field in per_class[names[0]]} if names else {}
     if not names:
         return "\n".join(lines)
-    fields = list(per_class[names[0]])
     width = max(map(len, ["class", *names]))
-    head = "  ".join(["class".ljust(width), *(f.rjust(_width(f)) for f in fields)])
+    head = "  ".join(["class".ljust(width), *(title.rjust(_width(title)) for title in fields)])
     cells = [
-        "  ".join([name.ljust(width), *(_cell(f, per_class[name][f]) for f in fields)])
+        "  ".join([name.ljust(width), *(_cell(t, per_class[name][f]) for t, f in fields.items())])
         for name in names
     ]
     columns = columns or (1 if len(cells) <= 24 else 2)
@@ -177,6 +206,18 @@ def format_table(metrics: dict, names=None, columns: int | None = None) -> str:
     lines += ["", "   ".join([head] * min(columns, len(cells)))]
     lines += ["   ".join(cells[i::depth]) for i in range(depth)]
     return "\n".join(lines)
+
+
+def _coco_summary(metrics, kind):
+    """Two lines on boxes (kind "") or masks ("mask_"), or none if they were not measured."""
+    if f"{kind}AP" not in metrics:
+        return []
+    values = {name: _percent(metrics[kind + name]) for name in NAMES}
+    title = kind.replace("_", " ")
+    first = "  ".join(f"{title}{name} {values[name]}" for name in ("AP", "AP50", "AP75"))
+    sizes = ", ".join(f"{size} {values[f'AP{size[0]}']}" for size in ("small", "medium", "large"))
+    recall = f"{title}AR {values['AR100']} with 100 detections per image"
+    return [first, f"{title}AP by size of objects: {sizes}; {recall}"]
 
 
 def _width(field):

@@ -4,7 +4,8 @@ Importing this package registers every layer of kdet with Keras, so that `keras.
 can read files that contain these layers.
 """
 
+from kdet.config.rows import names, recipe
 from kdet.models.detector import Detector, build
-from kdet.models.loading import load, names, recipe, save_paddle
+from kdet.models.loading import load, save_paddle
 
 __all__ = ["Detector", "build", "load", "names", "recipe", "save_paddle"]

@@ -30,12 +30,13 @@ class Detector:
         config, data: the `kdet.config` values that the detector was built from.
         labels: `kdet.config.LabelMap`.
         recipe: the `kdet.config.Recipe` that the detector was loaded with, or None.
+        trained: whether the weights were loaded or trained. False for random weights.
     """
 
     def __init__(self, network, model, config, data, labels):
         self.network, self.model = network, model
         self.config, self.data, self.labels = config, data, labels
-        self.recipe = None
+        self.recipe, self.trained = None, False
         self._compiled = None
 
     def __call__(self, inputs):
@@ -64,19 +65,24 @@ class Detector:
         make = family_of(self.config).training_model
         return make(self.config, self.network) if make else self.network
 
-    def detect(self, images, threshold=0.05):
+    def detect(self, images, threshold=0.05, batch=None, tiles=None, overlap=0.2, whole=True):
         """Finds objects in images of any kind; see `kdet.predict.detect`.
 
         Args:
             images: a path, a folder, a PIL image, an array (uint8, (H, W, 3) RGB, or (H, W) or
                 (H, W, 1) grey), or a list of these.
             threshold: detections with a lower score are left out.
+            batch: images or tiles per call; None: 1, or 4 with tiles. It changes no result.
+            tiles: True cuts large images into overlapping tiles of the size that the detector does
+                not reduce. A number of pixels or a pair (height, width) is another size.
+            overlap: the least share of a tile that its neighbour sees, too.
+            whole: whether to look at the whole image as well where it is cut into tiles.
         Returns:
             list of `kdet.Detections`, one per image.
         """
         from kdet.predict import detect
 
-        return detect(self, images, threshold)
+        return detect(self, images, threshold, batch, tiles, overlap, whole)
 
     def predict(self, images, batch=8) -> dict:
         """Detections of image arrays, as arrays and in batches; see `kdet.predict.predict`.
@@ -98,7 +104,7 @@ class Detector:
         Args:
             data: folder of a data set, or the parent of its splits.
             split: name of the split.
-            metric: "coco" or "voc"; None uses the metric of the published numbers.
+            metric: "coco" or "voc"; None uses "voc" if `data.dataset` is "voc", else "coco".
             batch: images per call.
         Returns:
             name -> number in 0..1, and "per_class".
@@ -106,8 +112,26 @@ class Detector:
         from kdet.data.records import Records
         from kdet.evaluate.run import evaluate
 
-        metric = metric or family_of(self.config).metric
+        metric = metric or self.data.metric
         return evaluate(self, Records.open(data, split), self.data, batch, metric)
+
+    def fit(self, data, epochs=None, batch=None, out=None, callbacks=(), **options):
+        """Trains the detector on a data set; see `kdet.train.fit.fit`.
+
+        Args:
+            data: a converted data set, or annotations that are converted first: a COCO json, or a
+                folder in the form of VOC or YOLO.
+            epochs: passes over the data. None chooses a number for the data set.
+            batch: images per step. None chooses one.
+            out: folder of checkpoints, log and pictures; default: a new folder in `runs/`.
+            callbacks: Keras callbacks.
+            **options: flags of `kdet train`, e.g. patience=3.
+        Returns:
+            `kdet.train.fit.History` with the losses and metrics.
+        """
+        from kdet.train.fit import fit
+
+        return fit(self, data, epochs, batch, out, callbacks, **options)
 
     def export(self, folder):
         """Writes a SavedModel that needs TensorFlow only; see `kdet.export`. Returns the folder."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from kdet.config import ModelConfig, Recipe
-from kdet.weights import addresses
+from kdet.config import ModelConfig
 from kdet.weights.paddle import names
 
 
-def _unchanged(value):
+def _unchanged(value, *more):
     return value
 
 
@@ -42,7 +41,6 @@ class Family:
             all replicas and passes the sums to `losses`. The network is not used.
         losses: (config, outputs, targets, normalizers) -> {name: () float32}; the total loss is
             their plain sum. The ground truth is not used.
-        synthetic: recipe -> the recipe for the built-in synthetic data set.
         class_axes: config -> {pattern of variable paths: ClassAxis}, for the variables whose last
             axis depends on the number of classes.
         head_layers: pattern of the paths of variables that an ImageNet backbone does not have.
@@ -51,10 +49,12 @@ class Family:
         reference_names: (pattern, replacement) pairs from a variable's path to the beginning of
             its name in the reference's checkpoints; see `kdet.weights.paddle.names`.
         rename_stored: {name: tensor} of a stored checkpoint -> the same with the usual names.
-        start_weights: config -> file name of published weights that training starts from, or None
-            for the backbone's ImageNet weights.
-        needs_masks: config -> whether training uses the masks of the objects.
-        metric: "coco" or "voc", the metric of the published numbers.
+        best_iou: (config, `kdet.models.anchor_fit.Objects`) -> (m,) the largest IoU of each object
+            with an anchor. None for a family without anchors.
+        fit_anchors: (config, Objects) -> the config with anchors that fit the objects.
+        fit_counts: (config, `kdet.data.statistics.Statistics`, `kdet.config.Data`) -> the config
+            with counts that fit the number of objects and the size of the images.
+        smallest_object: side in pixels of the smallest object that the finest level finds well.
     """
 
     config: type[ModelConfig]
@@ -62,15 +62,15 @@ class Family:
     detections: Callable
     targets: Callable
     losses: Callable
-    synthetic: Callable[[Recipe], Recipe]
     class_axes: Callable[[ModelConfig], dict[str, ClassAxis]]
     head_layers: re.Pattern
     training_model: Callable | None = None
     reference_names: tuple[tuple[str, str], ...] = ()
     rename_stored: Callable[[dict], dict] = _unchanged
-    start_weights: Callable[[ModelConfig], str | None] = field(default=lambda config: None)
-    needs_masks: Callable[[ModelConfig], bool] = field(default=lambda config: False)
-    metric: str = "coco"
+    best_iou: Callable | None = None
+    fit_anchors: Callable = _unchanged
+    fit_counts: Callable = _unchanged
+    smallest_object: float = 16
 
     def class_axis(self, config, path: str) -> ClassAxis | None:
         """The layout of the classes in the variable at `path`; None if it has no class axis."""
@@ -79,13 +79,10 @@ class Family:
                 return axis
         return None
 
-    def start_url(self, config) -> str:
-        """URL of the published weights that training starts from.
-
-        Raises ConfigError if none were published for the backbone.
-        """
-        own = self.start_weights(config)
-        return addresses.starting_weights(own) if own else addresses.backbone(config.backbone)
+    def is_head_tensor(self, name: str) -> bool:
+        """Whether a tensor of the reference's checkpoints belongs to the head of the family."""
+        prefixes = (re.sub(r"\\\d", r"\\w+", new) for _, new in self.reference_names)
+        return bool(self.head_layers.match(name) or any(re.match(p, name) for p in prefixes))
 
     def reference_name(self, path: str) -> str:
         """The name of the variable at `path` in the reference's checkpoints."""

@@ -1,20 +1,15 @@
-"""Recipes of the zoo by name, and detectors by name or from a file."""
+"""Detectors by the name of a row, or from a file."""
 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
-import runpy
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from keras import ops
 
-from kdet.config import LabelMap, Recipe
-from kdet.config.labels import COCO_LABELS, VOC_LABELS
-from kdet.config.text import from_dict, override, to_dict, to_json
+from kdet.config.text import to_dict, to_json
 from kdet.errors import CheckpointError, ConfigError
 from kdet.models.detector import Detector, build
 from kdet.models.families import family_of
@@ -23,26 +18,9 @@ from kdet.weights.addresses import released
 from kdet.weights.assign import load_strict, possible_names
 from kdet.weights.download import cache_dir, download, recorded_sha256
 from kdet.weights.match_classes import by_path, load_named
-from kdet.weights.npz import describe_npz, group, one_line, read_entries, write_npz
+from kdet.weights.npz import describe_npz, group, one_line, read_weights, write_npz
 from kdet.weights.paddle.names import to_reference
-
-
-def names() -> tuple[str, ...]:
-    """Names of all recipes, sorted."""
-    return tuple(sorted(path.stem for path in _folder().glob("[a-z]*.py")))
-
-
-def recipe(name) -> Recipe:
-    """The recipe of a row, e.g. "retinanet_r50_fpn_1x".
-
-    Raises:
-        ConfigError: the zoo has no such row; the message suggests a similar name.
-    """
-    if name not in names():
-        similar = difflib.get_close_matches(name, names(), 1)
-        hint = f"did you mean {similar[0]!r}?" if similar else f"it has {', '.join(names())}"
-        raise ConfigError(f"the zoo has no row {name!r}; {hint}")
-    return runpy.run_path(str(_folder() / f"{name}.py"))["recipe"]
+from kdet.weights.sources import Source, find_source, labels_of
 
 
 def load(name, weights="released", num_classes=None, overrides=(), mirror=None) -> Detector:
@@ -67,25 +45,18 @@ def load(name, weights="released", num_classes=None, overrides=(), mirror=None) 
     """
     if num_classes is not None and (type(num_classes) is not int or num_classes < 1):
         raise ConfigError(f"num_classes must be a whole number above 0; got {num_classes!r}")
-    if name not in names() and _is_path(name):
-        if weights != "released":
-            raise ConfigError(
-                f"{name}: is a checkpoint; the argument weights is for rows of the zoo"
-            )
-        return _from_checkpoint(Path(name), num_classes, overrides)
-    row = override(recipe(name), overrides)
-    if weights == "released":
-        return _released(row, num_classes, mirror)
-    if weights is None:
-        return _random(row, num_classes)
-    path = Path(weights)
-    if not path.exists():
-        raise ConfigError(
-            f"{name}: weights must be 'released', None or a path; there is no file {str(path)!r}"
-        )
-    if paddle.is_paddle(path):
-        return _from_paddle(row, path, num_classes)
-    return _from_checkpoint(path, num_classes, overrides, name)
+    return load_source(find_source(name, weights, overrides), num_classes, mirror)
+
+
+def load_source(source: Source, num_classes=None, mirror=None) -> Detector:
+    """A detector from what `kdet.weights.sources.find_source` found; see `load`."""
+    if source.kind is None:
+        return _random(source.recipe, num_classes)
+    if source.kind == "released":
+        return _released(source.recipe, num_classes, mirror)
+    if source.kind == "paddle":
+        return _from_paddle(source.recipe, source.path, num_classes)
+    return _from_checkpoint(source, num_classes)
 
 
 def save_paddle(detector, folder) -> None:
@@ -114,28 +85,9 @@ def save(detector, path) -> None:
     write_npz(path, arrays, meta)
 
 
-def checkpoint_of(path) -> Path:
-    """The checkpoint at a path, which is a file or a run folder with best.npz or last.npz."""
-    path = Path(path)
-    if not path.is_dir():
-        return path
-    for name in ("best.npz", "last.npz"):
-        if (path / name).is_file():
-            return path / name
-    raise CheckpointError(f"{path}: expected best.npz or last.npz in this folder")
-
-
-def _is_path(name):
-    path = Path(name)
-    return isinstance(name, Path) or path.suffix == ".npz" or path.name != name or path.exists()
-
-
 def _built(row, labels=None):
     """A detector of a recipe with random weights; labels default to the data set's own."""
-    if labels is None:
-        known = {"coco": COCO_LABELS, "voc": VOC_LABELS}.get(row.data.dataset)
-        labels = known if known and len(known) == row.model.num_classes else None
-    detector = build(row.model, row.data, labels)
+    detector = build(row.model, row.data, labels or labels_of(row))
     detector.recipe = row
     return detector
 
@@ -152,6 +104,7 @@ def _from_paddle(row, path, num_classes):
     parts = paddle.find(path, possible_names(network, family))
     new_classes = num_classes is not None
     report = load_strict(network, family, detector.config, parts, path, new_classes)
+    detector.trained = True
     if report.initialized:
         print(f"{path}: {report}", file=sys.stderr)
     return detector
@@ -176,39 +129,16 @@ def _released(row, num_classes, mirror):
     return detector
 
 
-def _from_checkpoint(path, num_classes, overrides, name=None):
-    """A detector from a kdet checkpoint, which contains its recipe; `name` is the expected row."""
-    if path.is_file() and paddle.is_paddle(path):
-        raise ConfigError(
-            f"{path}: not a checkpoint of kdet; for one of Paddle, give the row's name and "
-            "weights=FILE"
-        )
-    path = checkpoint_of(path)
-    entries, meta = describe_npz(path)
-    row, labels = _description(path, meta)
-    if name not in (None, row.name):
-        raise ConfigError(f"{path}: holds {row.name!r}, not {name!r}; load it by its path alone")
-    row = override(row, overrides)
+def _from_checkpoint(source, num_classes):
+    """A detector from a checkpoint of kdet."""
+    row, labels = source.recipe, source.labels
     other = num_classes not in (None, len(labels))
     try:
         detector = _random(row, num_classes) if other else _built(row, labels)
     except (ValueError, TypeError) as error:
         reason = one_line(str(error))
-        raise CheckpointError(f"{path}: its network cannot be built: {reason}") from None
-    return _with_weights(detector, path, entries, labels)
-
-
-def _description(path, meta):
-    try:
-        row, labels = from_dict(meta["recipe"]), from_dict(meta["labels"])
-    except KeyError as error:
-        raise CheckpointError(f"{path}: its description has no {error}") from None
-    except (ConfigError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        reason = one_line(str(error))
-        raise CheckpointError(f"{path}: its description is damaged: {reason}") from None
-    if not isinstance(row, Recipe) or not isinstance(labels, LabelMap):
-        raise CheckpointError(f"{path}: its description is not a recipe and a label map")
-    return row, labels
+        raise CheckpointError(f"{source.path}: its network cannot be built: {reason}") from None
+    return _with_weights(detector, source.path, source.entries, labels)
 
 
 def _with_weights(detector, path, entries, labels):
@@ -223,18 +153,7 @@ def _with_weights(detector, path, entries, labels):
         path,
         lambda paths: read_weights(path, paths),
     )
+    detector.trained = True
     if report.initialized or report.matched:
         print(f"{path}: {report}", file=sys.stderr)
     return detector
-
-
-def read_weights(path, names):
-    """Yields (variable path, array) of the weights with these names in a kdet checkpoint."""
-    for name, value in read_entries(path, [f"weights/{name}" for name in names]):
-        yield name.removeprefix("weights/"), value
-
-
-def _folder():
-    """The folder of the recipes, which is inside an installed kdet but next to it in a checkout."""
-    inside = Path(__file__).parents[1] / "recipes"
-    return inside if inside.is_dir() else Path(__file__).parents[2] / "recipes"

@@ -60,29 +60,30 @@ def grid_anchors(height, width, stride, cell_anchors):
     return ops.reshape(shift + ops.convert_to_tensor(cell_anchors), (-1, 4))
 
 
-def retina_sizes(stride):
-    """RetinaNet's three anchor sides of a level in pixels, 4 * stride * 2^(0, 1/3, 2/3)."""
-    return tuple(stride * 4 * 2 ** (octave / 3) for octave in range(3))
+def retina_sizes(stride, scale=1.0):
+    """RetinaNet's three anchor sides of a level in pixels, scale * 4 * stride * 2^(0, 1/3, 2/3)."""
+    return tuple(scale * stride * 4 * 2 ** (octave / 3) for octave in range(3))
 
 
-def retina_grid(height, width, stride):
+def retina_grid(height, width, stride, scale=1.0):
     """RetinaNet's nine anchors per cell on a map of height x width cells; see `grid_anchors`."""
     return grid_anchors(
-        height, width, stride, cell_anchors(stride, retina_sizes(stride), RETINA_RATIOS)
+        height, width, stride, cell_anchors(stride, retina_sizes(stride, scale), RETINA_RATIOS)
     )
 
 
-def retina_pyramid(canvas):
+def retina_pyramid(canvas, scale=1.0):
     """RetinaNet's anchors of a padded image, levels P3 to P7 in order.
 
     Args:
         canvas: (h, w) ints, multiples of 128.
+        scale: factor of all sizes.
     Returns:
         (A, 4) float32.
     """
     return ops.concatenate(
         [
-            retina_grid(math.ceil(canvas[0] / stride), math.ceil(canvas[1] / stride), stride)
+            retina_grid(math.ceil(canvas[0] / stride), math.ceil(canvas[1] / stride), stride, scale)
             for stride in RETINA_STRIDES.values()
         ]
     )

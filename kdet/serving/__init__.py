@@ -1,5 +1,19 @@
 """Export of a detector to a SavedModel, which needs TensorFlow and not kdet."""
 
+from pathlib import Path
+
+from kdet.errors import ConfigError
+
+
+def check_folder(folder) -> None:
+    """Raises ConfigError where `export` would replace something that is not a SavedModel."""
+    folder = Path(folder)
+    if folder.exists() and not (folder / "saved_model.pb").is_file():
+        raise ConfigError(
+            f"{folder}: expected a new folder or an earlier SavedModel; "
+            f"this {'folder' if folder.is_dir() else 'file'} is not a SavedModel and is not changed"
+        )
+
 
 def export(detector, folder):
     """Writes a SavedModel that includes image preparation and NMS.

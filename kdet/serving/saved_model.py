@@ -11,19 +11,15 @@ import tensorflow as tf
 
 from kdet.data.batches import prepare
 from kdet.data.decode import decode_image
-from kdet.errors import ConfigError
 from kdet.files import temporary_path
 from kdet.ops import tf_kernels
+from kdet.serving import check_folder
 
 
 def export(detector, folder) -> Path:
     """Writes a SavedModel that includes image preparation and NMS. See `kdet.export`."""
     folder = Path(folder)
-    if folder.exists() and not (folder / "saved_model.pb").is_file():
-        raise ConfigError(
-            f"{folder}: expected a new folder or an earlier SavedModel; "
-            f"this {'folder' if folder.is_dir() else 'file'} is not a SavedModel and is not changed"
-        )
+    check_folder(folder)
     with temporary_path(folder) as temporary:
         temporary.mkdir(parents=True)
         module = Service(detector.in_float32(), temporary)

@@ -1,8 +1,8 @@
-"""Checkpoints of a training run: saving, resuming, and starting a new run from stored weights.
+"""Checkpoints of a training run: saving and resuming.
 
 weights/<path>, slots/<path>    see `kdet.weights.npz`
-meta  version, step, seed, precision, loss_scale [value, good steps], best, batch,
-      recipe and labels (`kdet.config.text.to_dict`)
+meta  version, step, seed, precision, loss_scale [value, good steps], best, stale, batch, data
+      (fingerprint of the records), data_path, recipe and labels (`kdet.config.text.to_dict`)
 """
 
 from __future__ import annotations
@@ -15,18 +15,11 @@ import numpy as np
 
 from kdet.config import LabelMap, Recipe
 from kdet.config.text import from_dict, to_dict
-from kdet.errors import CheckpointError, ConfigError, DownloadError
-from kdet.models.families import family_of
-from kdet.models.loading import checkpoint_of, read_weights
-from kdet.weights import paddle
-from kdet.weights.addresses import released
-from kdet.weights.assign import LoadReport, load_partial
-from kdet.weights.download import download
-from kdet.weights.match_classes import by_path, load_named
+from kdet.errors import CheckpointError, ConfigError
+from kdet.weights.match_classes import by_path
 from kdet.weights.npz import check_complete, describe_npz, group, read_npz, write_npz
 
 VERSION = 1
-PUBLISHED = ("imagenet", "released")
 
 
 def describe_run(
@@ -40,7 +33,9 @@ def describe_run(
     return json.loads(json.dumps({**about, "seed": seed, "precision": precision}))
 
 
-def save(path, trainer, about: dict, best: float | None = None, evaluated: int = 0) -> None:
+def save(
+    path, trainer, about: dict, best: float | None = None, evaluated=0, stale=0, data=None
+) -> None:
     """Saves weights, optimizer slots, step and loss scale of a trainer.
 
     Args:
@@ -49,9 +44,12 @@ def save(path, trainer, about: dict, best: float | None = None, evaluated: int =
         about: the result of `describe_run`.
         best: the best metric so far. None if there is none or it is undefined.
         evaluated: the step of the last evaluation.
+        stale: number of evaluations since the best one.
+        data: the folder of the data set. It is stored for `kdet evaluate`, and a resumed run may
+            have another one.
     """
     arrays = {f"weights/{name}": v.numpy() for name, v in by_path(trainer.network).items()}
-    arrays |= {f"slots/{name}": v.numpy() for name, v in trainer.optimizer.slots.items()}
+    arrays |= {f"slots/{name}": v.numpy() for name, v in trainer.slots.items()}
     scale = trainer.loss_scale
     meta = {
         **about,
@@ -61,6 +59,8 @@ def save(path, trainer, about: dict, best: float | None = None, evaluated: int =
         "loss_scale": [scale.value, scale.good],
         "best": best,
         "evaluated": evaluated,
+        "stale": stale,
+        "data_path": data and str(Path(data).absolute()),
     }
     write_npz(path, arrays, meta)
 
@@ -74,12 +74,13 @@ def restore(path, trainer, about: dict, other_data: bool = False) -> dict:
         about: the result of `describe_run`.
         other_data: True accepts training records that differ from those of the stored run.
     Returns:
-        {"best": the best metric so far or None, "evaluated": step of the last evaluation}.
+        {"best": the best metric so far or None, "evaluated": step of the last evaluation, "stale":
+        number of evaluations since the best one}.
     Raises:
         CheckpointError: damaged file, or another network, recipe, seed, precision or label map.
     """
     arrays, meta = read_npz(path)
-    _check_version(path, meta)
+    check_version(path, meta)
     for key, wanted in about.items():
         if key == "data" and (other_data or not meta.get("data") or not wanted):
             continue  # checkpoints of earlier versions have no fingerprint
@@ -94,7 +95,7 @@ def restore(path, trainer, about: dict, other_data: bool = False) -> dict:
                 f"{path}: --resume needs the settings of the stored run; {difference}"
             )
     weights, slots = group(arrays, "weights"), group(arrays, "slots")
-    variables, buffers = by_path(trainer.network), trainer.optimizer.slots
+    variables, buffers = by_path(trainer.network), trainer.slots
     # Everything is checked before the first assignment, so an error leaves the trainer unchanged.
     check_complete(path, weights, {k: v.shape for k, v in variables.items()})
     check_complete(path, slots, {k: v.shape for k, v in buffers.items()})
@@ -106,69 +107,25 @@ def restore(path, trainer, about: dict, other_data: bool = False) -> dict:
     assign(variables, weights)
     assign(buffers, slots)
     trainer.step, trainer.loss_scale.value, trainer.loss_scale.good = step, value, good
-    return {"best": best, "evaluated": meta.get("evaluated", step)}
+    return {
+        "best": best,
+        "evaluated": meta.get("evaluated", step),
+        "stale": meta.get("stale", 0),
+    }
 
 
-def start_from(paths: str, recipe: Recipe, network, labels: LabelMap) -> LoadReport:
-    """Starts a new run from stored weights. Variables without weights keep their initial values.
-
-    Args:
-        paths: "imagenet" is the published backbone from which the reference starts. "released" is
-            the published detector. Otherwise a kdet checkpoint or a run folder, whose classes are
-            matched by name (`kdet.weights.match_classes.load_named`), or checkpoints of Paddle,
-            joined by commas. These are backbones or detectors, also with other classes
-            (`kdet.weights.assign.load_partial`). If two of them have a tensor, the later one is
-            used.
-        recipe: the recipe of the run.
-        network: keras.Model whose variables are assigned.
-        labels: classes of the new run.
-    Raises:
-        ConfigError: no such file.
-        CheckpointError: a file is damaged, does not fit, or cannot be downloaded.
-    """
-    family = family_of(recipe.model)
-    if paths in PUBLISHED:
-        paths = _published(paths, recipe, family)
-    files = [Path(path.strip()) for path in paths.split(",")]
-    absent = [str(path) for path in files if not path.exists()]
-    if absent:
-        raise ConfigError(
-            f"--init takes none, imagenet, released or checkpoints; there is no file {absent[0]!r}"
-        )
-    if len(files) == 1 and not paddle.is_paddle(files[0]):
-        return _start_from_kdet(checkpoint_of(files[0]), recipe.model, network, labels)
-    parts = {}
-    for path in files:
-        parts |= paddle.find(path)
-    return load_partial(network, family, recipe.model, parts, paths)
-
-
-def _published(which, recipe, family):
-    """The path of published weights, which are downloaded if necessary."""
-    url = released(recipe.name) if which == "released" else family.start_url(recipe.model)
+def stored_recipe(path) -> Recipe:
+    """The recipe of the run that wrote a checkpoint. Raises CheckpointError if there is none."""
+    _, meta = describe_npz(path)
     try:
-        return str(download(url, check=paddle.find))
-    except DownloadError as error:
-        raise DownloadError(f"{error}; --init none starts from random weights") from None
+        return from_dict(meta["recipe"])
+    except (KeyError, ConfigError) as error:
+        raise CheckpointError(f"{path}: the recipe is missing or damaged: {error}") from None
 
 
-def _start_from_kdet(path, config, network, labels):
-    entries, meta = describe_npz(path)
-    _check_version(path, meta)
-    try:
-        names = tuple(meta["labels"]["names"])
-    except (KeyError, TypeError):
-        raise CheckpointError(f"{path}: the label map is missing") from None
-    return load_named(
-        network,
-        family_of(config),
-        config,
-        group(entries, "weights"),
-        names,
-        labels.names,
-        path,
-        lambda paths: read_weights(path, paths),
-    )
+def use_weights(path, network) -> None:
+    """Assigns the weights of a checkpoint of the same network."""
+    assign(by_path(network), group(read_npz(path)[0], "weights"))
 
 
 def assign(variables: dict, values: dict) -> None:
@@ -185,7 +142,8 @@ def checksum(network) -> int:
     return code
 
 
-def _check_version(path, meta):
+def check_version(path, meta) -> None:
+    """Raises CheckpointError unless the description is of the current version."""
     if meta.get("version") != VERSION:
         raise CheckpointError(f"{path}: expected version {VERSION}, got {meta.get('version')!r}")
 

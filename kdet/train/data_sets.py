@@ -11,6 +11,11 @@ from kdet.data.records import Records
 from kdet.errors import DataError
 
 SYNTHETIC = {"train": (600, 1), "val": (100, 2)}  # images and seed of the built-in data set
+BANNER = """
+  There is no --data, so this run trains on the built-in synthetic data set: painted shapes, a small
+  canvas and a short schedule. It shows that everything works. Its AP cannot be compared with AP on
+  COCO.
+"""
 METRIC_LIMIT = 100  # COCO's metric uses this many detections per image
 
 

@@ -7,14 +7,13 @@ no GPU.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 
 import keras
 import tensorflow as tf
 
-from kdet.errors import ConfigError
+from kdet.errors import ConfigError, LostWorkerError
+from kdet.train.precheck import check_workers
 
 _LOST = (
     tf.errors.UnavailableError,
@@ -32,8 +31,8 @@ def make_strategy(replicas: int = 0):
     Raises:
         ConfigError: more replicas than GPUs, devices that are already in use, or a wrong TF_CONFIG.
     """
-    if os.environ.get("TF_CONFIG"):
-        return _many_machines(replicas)
+    if check_workers(replicas):
+        return tf.distribute.MultiWorkerMirroredStrategy()
     gpus = tf.config.list_physical_devices("GPU")
     replicas = replicas or max(len(gpus), 1)
     if replicas < 1 or (gpus and replicas > len(gpus)):
@@ -52,22 +51,6 @@ def make_strategy(replicas: int = 0):
             f"--replicas {replicas} needs a process that has not used TensorFlow: {error}"
         ) from None
     return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
-
-
-def _many_machines(replicas):
-    if replicas:
-        raise ConfigError("with TF_CONFIG every worker uses all its devices: leave --replicas out")
-    try:
-        config = json.loads(os.environ["TF_CONFIG"])
-        workers, index = config["cluster"]["worker"], config["task"]["index"]
-        if config["task"]["type"] != "worker" or not 0 <= index < len(workers):
-            raise ValueError(f"task {config['task']} of {len(workers)} workers")
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            'TF_CONFIG must be {"cluster": {"worker": ["host:port", ...]}, '
-            f'"task": {{"type": "worker", "index": 0}}}}; got {error!r}'
-        ) from None
-    return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def worker(strategy) -> tuple[int, int]:
@@ -92,12 +75,31 @@ def lost_peer(error, strategy) -> str | None:
     return match[1] if match else type(error).__name__
 
 
-def check_batch(batch: int, strategy) -> None:
-    """Raises ConfigError unless every replica gets the same number of images."""
-    if batch % strategy.num_replicas_in_sync:
+def explained(error, strategy, step: int, out):
+    """A LostWorkerError that says how to continue after a lost worker; other errors unchanged.
+
+    Args:
+        error: of TensorFlow.
+        strategy: of the run.
+        step: steps taken.
+        out: folder of the run.
+    """
+    reason, last = lost_peer(error, strategy), out / "last.npz"
+    if reason is None:
+        return error
+    again = "there is no checkpoint yet; start the same command again on every worker"
+    if last.exists():
+        again = f"last checkpoint {last}; start the same command with --resume on every worker"
+    return LostWorkerError(f"lost another worker at step {step}; {again} ({reason})")
+
+
+def check_batch(batch: int, strategy, accumulate: int = 1) -> None:
+    """Raises ConfigError unless all replicas, and the parts of their batches, are equally large."""
+    if batch % (strategy.num_replicas_in_sync * accumulate):
+        parts = f", {accumulate} parts" if accumulate > 1 else ""
         raise ConfigError(
             f"the global batch must be a multiple of the number of replicas: {batch} images, "
-            f"{strategy.num_replicas_in_sync} replicas"
+            f"{strategy.num_replicas_in_sync} replicas{parts}"
         )
 
 

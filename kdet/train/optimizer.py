@@ -13,6 +13,7 @@ Gradients are already summed over replicas (all-reduce). The optimizers do not r
 
 from __future__ import annotations
 
+import math
 import re
 
 import keras
@@ -31,7 +32,8 @@ def learning_rate(schedule: Schedule, images: int) -> float:
 
     It rises linearly over the first `warmup_images` images, from `warmup_factor` of the full rate.
     Afterwards it is multiplied by `gamma` for every milestone that `images` has reached, or by the
-    entry of `milestone_factors` for the last of these milestones.
+    entry of `milestone_factors` for the last of these milestones. With `decay_kind="cosine"` it
+    falls to 0 along half a cosine instead (Loshchilov and Hutter 2016, without restarts).
 
     Args:
         schedule: the schedule, whose lengths are in images.
@@ -41,6 +43,10 @@ def learning_rate(schedule: Schedule, images: int) -> float:
     if images < schedule.warmup_images:
         start = rate * schedule.warmup_factor
         return start + (rate - start) * images / schedule.warmup_images
+    if schedule.decay_kind == "cosine":
+        length = max(schedule.images - schedule.warmup_images, 1)
+        done = min((images - schedule.warmup_images) / length, 1.0)
+        return rate * 0.5 * (1 + math.cos(math.pi * done))
     passed = sum(images >= milestone for milestone in schedule.milestones)
     if schedule.milestone_factors:
         return rate * (1.0, *schedule.milestone_factors)[passed]
@@ -54,10 +60,12 @@ def describe_schedule(schedule: Schedule) -> str:
     powers = [schedule.gamma ** (k + 1) for k in range(len(milestones))]
     factors = schedule.milestone_factors or powers
     steps = ", ".join(f"x{f:g} from {at}" for f, at in zip(factors, milestones))
+    later = f"{steps} images on" if steps else "then constant"
+    if schedule.decay_kind == "cosine":
+        later = f"then half a cosine down to 0 at {schedule.images} images"
     return (
         f"learning rate {scaled_base_lr(schedule):g} at a global batch of {schedule.batch} "
-        f"({schedule.base_lr:g} per {schedule.base_batch} images); {warmup}, "
-        + (f"{steps} images on" if steps else "then constant")
+        f"({schedule.base_lr:g} per {schedule.base_batch} images); {warmup}, {later}"
     )
 
 

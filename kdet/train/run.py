@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from kdet.analyse import analyse
 from kdet.config import Recipe
 from kdet.data import train_batches
-from kdet.errors import ConfigError, LostWorkerError
-from kdet.evaluate.run import evaluate, format_table
+from kdet.errors import ConfigError
 from kdet.files import remove_leftovers
 from kdet.models.detector import build
-from kdet.models.families import family_of
 from kdet.serving.saved_model import export
 from kdet.train import checkpoint, distribution, previews
+from kdet.train.callbacks import Callbacks
 from kdet.train.cli import Options
-from kdet.train.data_sets import check_masks, limits, make_synthetic_splits, open_splits
-from kdet.train.log import Progress
+from kdet.train.data_sets import BANNER, check_masks, limits, make_synthetic_splits, open_splits
+from kdet.train.evaluations import Evaluations
+from kdet.train.log import LOG, Progress
 from kdet.train.optimizer import describe_schedule
+from kdet.train.plan import recipe_of_run
 from kdet.train.signals import stop_on_signal
-from kdet.train.trainer import Trainer, set_precision
-
-BANNER = """
-  There is no --data, so this run trains on the built-in synthetic data set: painted shapes, a small
-  canvas and a short schedule. It shows that everything works. Its AP cannot be compared with AP on
-  COCO.
-"""
+from kdet.train.start import start_from, start_from_detector
+from kdet.train.trainer import set_precision, trainer_of
 
 
-def train(recipe: Recipe, options: Options) -> bool:
+def train(recipe: Recipe, options: Options, source=None, callbacks=()) -> TrainingRun:
     """Trains, evaluates and exports. All files are written to `options.out`.
 
+    Args:
+        recipe: the recipe to train.
+        options: the values of the flags.
+        source: a `kdet.Detector` whose weights are used instead of those of `options.init`.
+        callbacks: Keras callbacks; see `kdet.train.callbacks`.
     Returns:
-        True if the run is complete. False after SIGINT or SIGTERM, when the state is stored.
+        The run; its attribute `complete` is True if it ended, and False after SIGINT or SIGTERM,
+        when the state is stored.
     Raises:
         KdetError: a one-line message. NotFiniteError and LostWorkerError are subclasses.
     """
@@ -51,65 +54,65 @@ def train(recipe: Recipe, options: Options) -> bool:
     keras.utils.set_random_seed(options.seed)
     run = None
     try:
-        run = TrainingRun(recipe, options, strategy)
-        return run.run()
+        run = TrainingRun(recipe, options, strategy, source, callbacks)
+        run.run()
+        return run
     except tf.errors.OpError as error:
-        reason = distribution.lost_peer(error, strategy)
-        if reason is None:
-            raise
         step = run.trainer.step if run else 0
-        last = Path(options.out) / "last.npz"
-        again = (
-            f"last checkpoint {last}; start the same command with --resume on every worker"
-            if last.exists()
-            else "there is no checkpoint yet; start the same command again on every worker"
-        )
-        raise LostWorkerError(f"lost another worker at step {step}; {again} ({reason})") from None
+        raise distribution.explained(error, strategy, step, Path(options.out)) from None
 
 
 class TrainingRun:
     """The parts and the state of a run. Only the chief (worker 0) writes files and evaluates."""
 
-    def __init__(self, recipe: Recipe, options: Options, strategy):
+    def __init__(self, recipe: Recipe, options: Options, strategy, source=None, callbacks=()):
         self.options, self.strategy, self.out = options, strategy, Path(options.out)
-        self.best, self.evaluated, self.progress = None, 0, None
-        self.evaluations = 5 if options.data else 2  # default number per run
+        self.source, self.progress, self.complete = source, None, False
         self.shard = distribution.worker(strategy)
         self.chief = self.shard[0] == 0
         self._check_out()
-        distribution.check_batch(recipe.schedule.batch, strategy)
+        if options.patience is not None and self.shard[1] > 1:
+            raise ConfigError("--patience needs one worker, because only the chief evaluates")
         self.records, self.val = self._open_data(recipe)
         labels = self.records.labels
+        replicas = strategy.num_replicas_in_sync
+        recipe, lines = recipe_of_run(recipe, self.records, options, source, replicas)
+        distribution.check_batch(recipe.schedule.batch, strategy, recipe.schedule.accumulate)
+        notes = limits(self.records, self.val, recipe.data)
+        for line in [f"plan: {x}" for x in lines] + [f"note: {x}" for x in notes]:
+            self._print(line)
         recipe = replace(recipe, model=replace(recipe.model, num_classes=len(labels)))
-        self.recipe, self.until = recipe, options.steps or recipe.schedule.steps
+        self.recipe, self.until = recipe, options.stop_after or recipe.schedule.steps
         with strategy.scope():
             self.detector = build(recipe.model, recipe.data, labels)
-            network = self.detector.training_model()
-        self.detector.recipe, family = recipe, family_of(recipe.model)
-        self.trainer = Trainer(
-            network,
-            functools.partial(family.targets, recipe.model),
-            functools.partial(family.losses, recipe.model),
-            recipe.schedule,
-            recipe.optimizer,
-            strategy,
-            jit=options.jit,
-            precision=options.precision,
-        )
+        self.detector.recipe, self.detector.trained = recipe, True
+        self.trainer = trainer_of(self.detector, strategy, options.jit, options.precision)
         self.about = checkpoint.describe_run(
             recipe, labels, options.seed, options.precision, self.records.fingerprint
         )
+        parts, every = (self.detector, self.trainer, self.val), self._interval(bool(callbacks))
+        self.evaluations = Evaluations(*parts, every, self.until, options.patience)
+        self.callbacks = Callbacks(callbacks, self.detector, len(self.records))
         self._start()
 
-    def run(self) -> bool:
+    def _interval(self, every_epoch):
+        """Steps between evaluations."""
+        if self.options.eval_every is not None:
+            return self.options.eval_every
+        if every_epoch:
+            return -(-len(self.records) // self.recipe.schedule.batch)  # rounded up
+        return -(-self.until // (5 if self.options.data else 2))
+
+    def run(self) -> None:
         """Trains from step `trainer.step` to the end. See `train`."""
         trainer, options = self.trainer, self.options
         if self.chief:
             self.progress = Progress(self.out, trainer.step, self.until, options.log_every)
         try:
             # A run that was killed between saving and evaluating evaluates first.
-            if self.chief and self._is_evaluation_due():
+            if self.chief and self.evaluations.is_due():
                 self._evaluate()
+            self.callbacks.begin(trainer.step * trainer.schedule.batch)
             with stop_on_signal() as stop:
                 for report in trainer.train(self._batches(), self.until):
                     if self.chief:
@@ -119,29 +122,26 @@ class TrainingRun:
                         self._print(
                             f"stopped after {trainer.step} steps; --resume continues from here"
                         )
-                        return False
+                        return
+                    if self._stops_early():
+                        break
+            self.callbacks.end()
             if self.chief:
                 self._finish()
+            self.complete = True
         finally:
             if self.progress:
                 self.progress.close()
-        return True
 
     def _check_out(self):
-        last = self.out / "last.npz"
-        if not self.options.resume and last.exists():
-            raise ConfigError(
-                f"{last} exists: add --resume to continue this run, or choose another --out"
-            )
         if self.chief:
             self.out.mkdir(parents=True, exist_ok=True)
             if self.options.resume:
                 remove_leftovers(self.out)
 
     def _open_data(self, recipe):
-        folder = self.options.data
-        if folder is None:
-            folder = self.out / "data"
+        folder = self.folder = self.options.data or self.out / "data"
+        if self.options.data is None:
             self._print(BANNER)
             if self.chief:
                 make_synthetic_splits(folder, recipe.data)
@@ -150,10 +150,8 @@ class TrainingRun:
         records, val = open_splits(folder)
         if val is None:
             self._print(f"{folder} has no val/, so nothing is evaluated")
-        if family_of(recipe.model).needs_masks(recipe.model):
+        if recipe.model.needs_masks():
             check_masks(records, recipe.name)
-        for line in limits(records, val, recipe.data):
-            self._print(f"note: {line}")
         return records, val
 
     def _start(self):
@@ -162,11 +160,15 @@ class TrainingRun:
         last = self.out / "last.npz"
         if options.resume and last.exists():
             state = checkpoint.restore(last, trainer, self.about, options.other_data)
-            self.best, self.evaluated = state["best"], state["evaluated"]
+            for name, value in state.items():
+                setattr(self.evaluations, name, value)
             self._print(f"continuing after {trainer.step} steps")
         elif options.resume:
             self._print(f"there is no checkpoint in {self.out} yet, so this starts at step 0")
-        if not trainer.step and options.init != "none":
+        if not trainer.step and self.source is not None:
+            report = start_from_detector(self.source, self.detector)
+            self._print(f"weights of the detector: {report}")
+        elif not trainer.step and options.init != "none":
             self._initialise(options.init)
         number = checkpoint.checksum(trainer.network) + trainer.step
         distribution.check_agreement(self.strategy, number, "the first weights")
@@ -180,7 +182,7 @@ class TrainingRun:
 
     def _initialise(self, paths):
         detector = self.detector
-        report = checkpoint.start_from(paths, self.recipe, detector.network, detector.labels)
+        report = start_from(paths, self.recipe, detector.network, detector.labels)
         self._print(f"weights of {paths}: {report}")
 
     def _batches(self):
@@ -207,54 +209,52 @@ class TrainingRun:
         if not report.applied:
             scale = self.trainer.loss_scale.value
             self._print(f"step {report.step}: float16 overflow, skipped; loss scale {scale:g}")
-        due = self._is_evaluation_due()
+        due = self.evaluations.is_due()
         step = self.trainer.step
         if due or step % self.options.checkpoint_every == 0 or step == self.until:
             self._save()
         if due:  # after saving, so an error in the evaluation does not lose the checkpoint
             self._evaluate()
-
-    def _is_evaluation_due(self):
-        step, every = self.trainer.step, self.options.eval_every
-        every = -(-self.until // self.evaluations) if every is None else every  # rounded up
-        if not (self.val and every and step) or step == self.evaluated:
-            return False
-        return step % every == 0 or step == self.until
+        self.callbacks.after(report, self.evaluations.latest if due else None)
 
     def _evaluate(self):
-        step, recipe = self.trainer.step, self.recipe
-        voc = recipe.data.dataset == "voc"
-        batch = min(recipe.schedule.batch, 8)
-        metrics = evaluate(self.detector, self.val, recipe.data, batch, "voc" if voc else "coco")
-        value = metrics["mAP_11point" if voc else "AP"]
-        self.progress.write(step, {"eval": {k: v for k, v in metrics.items() if k != "per_class"}})
-        self._print(f"after {step} steps\n{format_table(metrics)}")
-        sheet = previews.prediction_sheet(self.detector, self.val)
-        self.progress.picture(step, "predictions", sheet)
-        if value is None:
-            self._print("the metric is undefined; best.npz is the latest checkpoint")
-        if value is None or self.best is None or value > self.best:
-            self.best = value
-            checkpoint.save(self.out / "best.npz", self.trainer, self.about, value, step)
-        self.evaluated = step
+        if self.evaluations.run(self.progress, self._print):
+            with self.trainer.averaged():
+                self._save("best.npz")
         self._save()
 
-    def _save(self):
+    def _stops_early(self):
+        reason = "a callback asked for it" if self.callbacks.stopped else ""
+        if self.evaluations.stops():
+            reason = f"no better metric in {self.evaluations.stale} evaluations (--patience)"
+        if reason and self.trainer.step < self.until:
+            self._print(f"stopped early after {self.trainer.step} steps: {reason}")
+            self._save()
+        return bool(reason)
+
+    def _save(self, name="last.npz"):
         if self.chief:
-            last = self.out / "last.npz"
-            checkpoint.save(last, self.trainer, self.about, self.best, self.evaluated)
+            path, state = self.out / name, self.evaluations.state
+            checkpoint.save(path, self.trainer, self.about, **state, data=self.folder)
 
     def _finish(self):
-        folder = export(self.detector, self.out / "saved_model")
+        """Exports and analyses the best weights."""
+        if self.evaluations.stale:
+            checkpoint.use_weights(self.out / "best.npz", self.trainer.network)
+        with self.trainer.averaged() if not self.evaluations.stale else nullcontext():
+            folder = export(self.detector, self.out / "saved_model")
+            if self.evaluations.evaluated:
+                log, batch = self.out / LOG, min(self.recipe.schedule.batch, 8)
+                numbers = analyse(self.detector, self.val, self.out / "analysis", log, batch)
+                self._print(numbers["summary"])
         self._print(f"checkpoints, log.jsonl and pictures in {self.out}; SavedModel in {folder}")
-        pictures_made = sorted(self.out.glob("predictions_*.png"))
-        if pictures_made:
-            self._print(f"look at {pictures_made[-1]}")
+        if self.evaluations.evaluated:
+            last = max(self.out.glob("predictions_*.png"))
+            report = self.out / "analysis" / "report.html"
+            self._print(f"look at {last}, and at {report} for what went wrong")
 
     def _print(self, text):
-        if self.chief:
-            (self.progress.print if self.progress else _print)(text)
-
-
-def _print(text):
-    print(text, file=sys.stderr, flush=True)
+        if self.progress:
+            self.progress.print(text)
+        elif self.chief:
+            print(text, file=sys.stderr, flush=True)

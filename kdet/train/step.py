@@ -43,14 +43,28 @@ class TrainStep:
         strategy: the tf.distribute strategy. One replica uses the default strategy.
         jit: compile targets, losses and gradients with XLA (see `distribution.resolve_jit`).
         clip_norm: limit of the global gradient norm. 0 turns clipping off.
+        accumulate: number of parts of a batch that are computed one after the other. The result
+            is that of the whole batch up to rounding, but batch norms see one part at a time.
+        average: a `kdet.train.average.WeightAverage` to update after every step, or None.
     """
 
     def __init__(
-        self, network, targets_fn, losses_fn, optimizer, strategy, *, jit=False, clip_norm=0.0
+        self,
+        network,
+        targets_fn,
+        losses_fn,
+        optimizer,
+        strategy,
+        *,
+        jit=False,
+        clip_norm=0.0,
+        accumulate=1,
+        average=None,
     ):
         self.network, self.optimizer, self.strategy = network, optimizer, strategy
         self.compilations = 0  # number of traces: one per canvas and local replica
-        self._targets_fn, self._losses_fn, self._clip_norm = targets_fn, losses_fn, clip_norm
+        self._losses_fn, self._clip_norm = losses_fn, clip_norm
+        self._accumulate, self._average = accumulate, average
         self._trainable = network.trainable_variables
         self._state = network.non_trainable_variables
         self._changed = []  # indices of the state that a forward pass changes, set by a trace
@@ -61,52 +75,75 @@ class TrainStep:
             self._targets = tf.function(targets_fn, jit_compile=True, autograph=False)
             self._compute = tf.function(self._gradients, jit_compile=True, autograph=False)
         self._step = tf.function(self._all_replicas, autograph=False)
+        self._validate = tf.function(self._validation, autograph=False)
 
-    def __call__(self, batch, rate: float, scale: float = 1.0) -> Outcome:
+    def __call__(self, batch, rate: float, scale: float = 1.0, decay: float = 0.0) -> Outcome:
         """Takes one step.
 
         Args:
             batch: a batch dict (`kdet.data.schema`), with PerReplica values for several replicas.
             rate: learning rate.
             scale: loss scale of float16 training.
+            decay: decay of the average of the weights, if there is one.
         """
         losses, norm, finite = self._step(
-            batch, tf.constant(rate, tf.float32), tf.constant(scale, tf.float32)
+            batch, *(tf.constant(value, tf.float32) for value in (rate, scale, decay))
         )
         return Outcome({k: float(v) for k, v in losses.items()}, float(norm), bool(finite))
 
-    def _all_replicas(self, batch, rate, scale):
+    def validation_losses(self, batch) -> dict[str, float]:
+        """The losses of a batch on one device, as in inference: nothing is changed."""
+        return {name: float(value) for name, value in self._validate(batch).items()}
+
+    def _validation(self, batch):
+        targets, normalizers = self._targets(batch)
+        outputs = self.network(network_inputs(self.network, batch), training=False)
+        outputs = tf.nest.map_structure(lambda x: tf.cast(x, tf.float32), outputs)
+        return self._losses_fn(outputs, targets, normalizers)
+
+    def _all_replicas(self, batch, rate, scale, decay):
         losses, gradients, state, norm, finite = self.strategy.run(self._replica, (batch, scale))
         losses = {name: self._local(value) for name, value in losses.items()}
         norm, finite = self._local(norm), self._local(finite)
         # Outside of the replicas, a condition may contain updates of mirrored variables.
-        tf.cond(finite, lambda: self._update(gradients, state, rate), lambda: 0)
+        tf.cond(finite, lambda: self._update(gradients, state, rate, decay), lambda: 0)
         return losses, norm, finite
 
     def _local(self, value):
         return self.strategy.experimental_local_results(value)[0]
 
-    def _update(self, gradients, state, rate):
+    def _update(self, gradients, state, rate, decay):
         self.optimizer.apply(gradients, rate)
         for index, value in zip(self._changed, state):
             self.strategy.extended.update(
                 self._state[index].value, lambda v, new: v.assign(new), args=(value,)
             )
+        if self._average:
+            self._average.update(decay)
         return 0
 
     def _replica(self, batch, scale):
         replicas = tf.distribute.get_replica_context()
-        targets, normalizers = self._targets(batch)
+        parts = self._parts(batch)
+        found = [self._targets(part) for part in parts]
         # Summed before the division: a mean of local ratios would depend on the split of the batch.
+        normalizers = _sum([normalizers for _, normalizers in found])
         normalizers = replicas.all_reduce("sum", normalizers)
-        losses, gradients, state = self._compute(
-            [tf.convert_to_tensor(v.value) for v in self._trainable],
-            [tf.convert_to_tensor(v.value) for v in self._state],
-            network_inputs(self.network, batch),
-            targets,
-            normalizers,
-            scale,
-        )
+        trainable = [tf.convert_to_tensor(v.value) for v in self._trainable]
+        state = [tf.convert_to_tensor(v.value) for v in self._state]
+        results = []
+        for part, (targets, _) in zip(parts, found):
+            # one part after the other, or all of them would be in memory together
+            with tf.control_dependencies(tf.nest.flatten(results[-1:])):
+                inputs = network_inputs(self.network, part)
+                *result, changed = self._compute(
+                    trainable, state, inputs, targets, normalizers, scale
+                )
+            results.append(result if not results else _sum([results[-1], result]))
+            for index, value in zip(self._changed, changed):
+                state[index] = value
+        losses, gradients = results[-1]
+        state = [state[index] for index in self._changed]
         # All-reduce before clipping and before the check: both must see the global gradients.
         losses, gradients = replicas.all_reduce("sum", (losses, gradients))
         gradients = [g / scale for g in gradients]
@@ -118,6 +155,13 @@ class TrainStep:
             gradients = [g * factor for g in gradients]
         finite = tf.math.is_finite(norm) & tf.math.is_finite(tf.add_n(list(losses.values())))
         return losses, gradients, state, norm, finite
+
+    def _parts(self, batch):
+        """The parts of a replica's batch whose gradients are added."""
+        if self._accumulate == 1:
+            return [batch]
+        split = {name: tf.split(value, self._accumulate) for name, value in batch.items()}
+        return [{name: split[name][k] for name in batch} for k in range(self._accumulate)]
 
     def _gradients(self, trainable, state, inputs, targets, normalizers, scale):
         """Losses, gradients and changed state. It has no side effects, so XLA can compile it."""
@@ -134,3 +178,8 @@ class TrainStep:
             raise ConfigError(f"no gradient reaches trainable variables: {', '.join(dead)}")
         self._changed = [i for i, (old, value) in enumerate(zip(state, new)) if old is not value]
         return losses, gradients, [new[i] for i in self._changed]
+
+
+def _sum(structures):
+    """The sum of nested structures of tensors."""
+    return tf.nest.map_structure(lambda *values: tf.add_n(values), *structures)

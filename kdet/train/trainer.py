@@ -5,7 +5,9 @@ The loop does not depend on a family, a data set or files. `run` connects these 
 
 from __future__ import annotations
 
+import functools
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import keras
@@ -13,7 +15,9 @@ import tensorflow as tf
 
 from kdet.config import Optimizer, Schedule
 from kdet.errors import ConfigError, NotFiniteError
+from kdet.models.families import family_of
 from kdet.train import distribution
+from kdet.train.average import WeightAverage
 from kdet.train.distribution import resolve_jit
 from kdet.train.optimizer import learning_rate, make_optimizer
 from kdet.train.step import TrainStep
@@ -88,14 +92,16 @@ class Trainer:
         jit: str = "auto",
         precision: str = "fp32",
     ):
-        distribution.check_batch(schedule.batch, strategy)
+        distribution.check_batch(schedule.batch, strategy, schedule.accumulate)
         self.network, self.schedule, self.strategy = network, schedule, strategy
         self.step = 0  # steps taken, skipped ones included
         self.scaled = precision == "fp16"
         self.loss_scale = LossScale(2.0**15 if self.scaled else 1.0)
         self.jit, self.jit_reason = resolve_jit(jit, network, strategy)
+        decay = optimizer.ema_decay
         with strategy.scope():
             self.optimizer = make_optimizer(network.trainable_variables, optimizer)
+            self.average = WeightAverage(network, decay) if decay else None
         self.train_step = TrainStep(
             network,
             targets_fn,
@@ -104,7 +110,18 @@ class Trainer:
             strategy,
             jit=self.jit,
             clip_norm=optimizer.clip_norm,
+            accumulate=schedule.accumulate,
+            average=self.average,
         )
+
+    @property
+    def slots(self) -> dict:
+        """All variables that training needs in addition to the weights, by their names."""
+        return {**self.optimizer.slots, **(self.average.slots if self.average else {})}
+
+    def averaged(self):
+        """A context in which the network has the averaged weights, if the recipe averages them."""
+        return self.average.swapped() if self.average and self.step else nullcontext()
 
     def train(self, batches, until: int):
         """Takes steps until `self.step` is `until`, and yields a Report after each one.
@@ -126,7 +143,8 @@ class Trainer:
             batch = distribution.split(self.strategy, batch)
             rate = learning_rate(self.schedule, self.step * self.schedule.batch)
             scale = self.loss_scale.value
-            outcome = self.train_step(batch, rate, scale)
+            decay = self.average.decay_at(self.step) if self.average else 0.0
+            outcome = self.train_step(batch, rate, scale, decay)
             self._check_finite(outcome, batch)
             self.step += 1
             yield Report(
@@ -159,3 +177,25 @@ class Trainer:
         if self.strategy.num_replicas_in_sync > 1:
             ids = self.strategy.gather(ids, axis=0)
         return tf.convert_to_tensor(ids).numpy().tolist()
+
+
+def trainer_of(detector, strategy, jit: str = "auto", precision: str = "fp32") -> Trainer:
+    """The trainer of a detector, with the losses of its family.
+
+    Args:
+        detector: `kdet.Detector` with a recipe, built under `strategy.scope()`.
+        strategy, jit, precision: see `Trainer`.
+    """
+    recipe, family = detector.recipe, family_of(detector.config)
+    with strategy.scope():
+        network = detector.training_model()
+    return Trainer(
+        network,
+        functools.partial(family.targets, recipe.model),
+        functools.partial(family.losses, recipe.model),
+        recipe.schedule,
+        recipe.optimizer,
+        strategy,
+        jit=jit,
+        precision=precision,
+    )

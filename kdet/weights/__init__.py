@@ -1,6 +1,7 @@
 """Reading, writing, downloading and loading of weights.
 
 npz            the file format of kdet's checkpoints
+sources        which recipe and which file a detector is made from
 download       downloads published files, each one once
 addresses      the addresses of published files
 paddle         checkpoints of the reference system

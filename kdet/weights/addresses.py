@@ -39,9 +39,14 @@ def backbone(config) -> str:
     return f"{BACKBONES}{stem}_pretrained.tar"
 
 
-def starting_weights(file_name: str) -> str:
-    """The URL of published detector weights from which training can start."""
-    return f"{DETECTORS}{file_name}"
+def start_url(config) -> str:
+    """The URL of the published weights from which the training of a model config starts.
+
+    Raises:
+        ConfigError: no weights were published for its backbone.
+    """
+    own = config.start_weights()
+    return f"{DETECTORS}{own}" if own else backbone(config.backbone)
 
 
 def mirrored(url: str, mirror=None) -> str:

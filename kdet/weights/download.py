@@ -23,7 +23,7 @@ import urllib.request
 from pathlib import Path
 
 from kdet.errors import CheckpointError, DownloadError
-from kdet.files import file_lock, read_json, sha256_of, write_json
+from kdet.files import cache_dir, file_lock, read_json, sha256_of, write_json
 from kdet.weights.addresses import mirrored
 
 CHUNK = 1 << 18
@@ -31,18 +31,6 @@ TRIES = 4  # failures in a row that brought no byte
 PERMANENT = (400, 401, 403, 404, 405, 410, 451)  # status codes that another try does not change
 NETWORK = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
 FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-def cache_dir() -> Path:
-    """The folder of downloaded files: KDET_HOME, or ~/.cache/kdet.
-
-    Raises:
-        DownloadError: KDET_HOME is not set, and the user has no home folder.
-    """
-    try:
-        return Path(os.environ.get("KDET_HOME") or "~/.cache/kdet").expanduser()
-    except RuntimeError:
-        raise DownloadError("there is no home folder for downloads; set KDET_HOME") from None
 
 
 def download(url: str, mirror=None, check=None, timeout=30.0, pause=1.0) -> Path:

@@ -102,6 +102,12 @@ def read_entries(path, names) -> Iterator[tuple[str, np.ndarray]]:
             yield name, stored[name]
 
 
+def read_weights(path, names) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields (variable path, array) of the weights with these names, see `read_entries`."""
+    for name, value in read_entries(path, [f"weights/{name}" for name in names]):
+        yield name.removeprefix("weights/"), value
+
+
 @contextlib.contextmanager
 def _opened(path):
     stored = np.load(path, allow_pickle=False)

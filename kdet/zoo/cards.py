@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 
 from kdet.config import Recipe
-from kdet.models.families import family_of
-from kdet.weights.addresses import LICENCE, released
+from kdet.config import rows as zoo
+from kdet.weights.addresses import LICENCE, released, start_url
 
 # row -> (number of tensors, number of parameters, GFLOPs at `canvas`), as `measure` computes them
 SIZES = json.loads(Path(__file__).with_name("sizes.json").read_text())
@@ -48,10 +48,7 @@ is converted once with one of these commands:
 
 def page() -> str:
     """All cards as Markdown."""
-    from kdet import models
-
-    cards = (card(models.recipe(name)) for name in models.names())
-    return PAGE + "\n".join(cards)
+    return PAGE + "\n".join(card(zoo.recipe(name)) for name in zoo.names())
 
 
 def card(recipe: Recipe) -> str:
@@ -69,7 +66,7 @@ def card(recipe: Recipe) -> str:
         "parameters": f"{parameters / 1e6:.2f} M in {tensors} tensors, {megabytes}",
         "GFLOPs": f"{gflops:.1f} at {size}",
         "weights": f"{released(name)}, published with {LICENCE}",
-        "starts from": family_of(model).start_url(model),
+        "starts from": start_url(model),
         "evaluate": f"`{command(recipe)}`: {', '.join(printed(recipe))}",
         "detect": f"`kdet detect {name} image.jpg`",
         "train": f"`kdet train {name} --data records`, with `records/train` converted likewise",
@@ -87,12 +84,9 @@ def published(recipe: Recipe) -> str:
 
 def table() -> str:
     """A Markdown table with the published metrics of all rows."""
-    from kdet import models
-
     lines = ["| recipe | reference |", "|---|---|"]
     lines += [
-        f"| [`{name}`](recipes/{name}.py) | {published(models.recipe(name))} |"
-        for name in models.names()
+        f"| [`{name}`](recipes/{name}.py) | {published(zoo.recipe(name))} |" for name in zoo.names()
     ]
     return "\n".join(lines)
 
@@ -108,17 +102,15 @@ def sides(recipe: Recipe) -> list[int]:
 
 def command(recipe: Recipe) -> str:
     """The command that evaluates a row on the converted validation set."""
-    more = " --metric voc" if family_of(recipe.model).metric == "voc" else ""
-    if sides(recipe):
-        more += f" --sides {','.join(map(str, sides(recipe)))}"
+    more = f" --sides {','.join(map(str, sides(recipe)))}" if sides(recipe) else ""
     return f"kdet evaluate {recipe.name} --data records{more}"
 
 
 def printed(recipe: Recipe) -> list[str]:
     """The names under which `command` prints the metrics that were published."""
-    if family_of(recipe.model).metric == "voc":
-        return ["mAP_11point"]
-    return ["AP", "mask_AP"] if "mask_ap" in recipe.reference else ["AP"]
+    if recipe.data.metric == "voc":
+        return ["mAP"]
+    return ["AP", "mask AP"] if "mask_ap" in recipe.reference else ["AP"]
 
 
 def text(recipe: Recipe) -> str:

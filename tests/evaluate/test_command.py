@@ -1,11 +1,20 @@
 """`kdet evaluate`: from a run folder to a table and two files."""
 
 import json
+import shutil
 
 import numpy as np
+import pytest
 
-from kdet import cli, models
-from kdet.config import Data, LabelMap, stretched_data
+from kdet import cli
+from kdet.config import R50, Data, LabelMap, Recipe, RetinaNet, detectron, stretched_data
+from kdet.config.text import to_dict
+from kdet.data.records import Records
+from kdet.models import loading
+from kdet.weights.npz import write_npz
+
+LABELS = LabelMap(("circle", "square", "star"), (5, 17, 90))
+DATA = Data(short_side=64, long_side=96, pad_to=32)
 
 
 def blind(inputs):
@@ -20,50 +29,85 @@ def blind(inputs):
     }
 
 
-def test_table_and_files(folder, tmp_path, monkeypatch, capsys):
-    blind.data = Data(short_side=64, long_side=96, pad_to=32)
-    blind.labels = LabelMap(("circle", "square", "star"), (5, 17, 90))
-    monkeypatch.setattr(models, "load", lambda path, overrides: blind)
-    (tmp_path / "last.npz").touch()
-    assert cli.main(["evaluate", str(tmp_path), "--data", str(folder)]) == 0
-    assert "AP 0.0" in capsys.readouterr().out
-    assert json.loads((tmp_path / "detections.json").read_text()) == []
-    assert json.loads((tmp_path / "metrics.json").read_text())["AP50"] == 0
+@pytest.fixture
+def run_folder(tmp_path, monkeypatch):
+    """Callable: (settings, further meta) -> a run folder whose detector is blind."""
+    monkeypatch.setattr(loading, "load_source", lambda source: blind)
+
+    def make(settings=DATA, **meta):
+        row = Recipe("row", RetinaNet(R50, num_classes=3), settings, detectron("1x", 0.01))
+        meta |= {"recipe": to_dict(row), "labels": to_dict(LABELS)}
+        (tmp_path / "run").mkdir(exist_ok=True)
+        write_npz(tmp_path / "run/last.npz", {"weights/a": np.zeros(1)}, meta)
+        return str(tmp_path / "run")
+
+    return make
+
+
+def test_table_and_files(folder, run_folder, tmp_path, capsys):
+    assert cli.main(["evaluate", run_folder(), "--data", str(folder)]) == 0
+    assert capsys.readouterr().out.startswith("AP 0.0  AP50 0.0  AP75 0.0\n")
+    assert json.loads((tmp_path / "run/detections.json").read_text()) == []
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["AP50"] == 0
 
 
 def test_a_row_is_evaluated_by_name(folder, tmp_path, monkeypatch, capsys):
-    def load(name, weights, overrides):
-        assert (name, weights, overrides) == ("yolov3_r34", "w", ["data.short_side=64"])
-        blind.data = Data(short_side=64, long_side=96, pad_to=32)
-        blind.labels = LabelMap(("circle", "square", "star"), (5, 17, 90))
+    def load(source):
+        assert (source.recipe.name, source.path) == ("yolov3_r34", tmp_path / "w")
+        assert source.recipe.data.short_side == 64
         return blind
 
-    monkeypatch.setattr(models, "load", load)
+    monkeypatch.setattr(loading, "load_source", load)
     monkeypatch.chdir(tmp_path)
-    said = ["yolov3_r34", "--weights=w", "--data", str(folder), "data.short_side=64"]
-    assert cli.main(["evaluate", *said]) == 0
+    (tmp_path / "w").write_bytes(bytes(12))  # as a file of all variables begins
+    said = ["yolov3_r34", f"--weights={tmp_path / 'w'}", "--data", str(folder)]
+    small = ["data.short_side=64", "data.long_side=64", "model.num_classes=3"]
+    assert cli.main(["evaluate", *said, *small]) == 0
     assert (tmp_path / "runs/yolov3_r34/metrics.json").is_file()
 
 
-def test_a_run_without_checkpoint_is_one_line(tmp_path, capsys):
-    assert cli.main(["evaluate", str(tmp_path)]) == 1
-    assert "expected best.npz or last.npz" in capsys.readouterr().err
+def test_the_metric_is_that_of_the_recipe(folder, run_folder, tmp_path, capsys):
+    """Also without --metric; all numbers of VOC's metric are in the file."""
+    run = run_folder(Data(dataset="voc", short_side=64, long_side=96, pad_to=32))
+    assert cli.main(["evaluate", run, "--data", str(folder)]) == 0
+    assert capsys.readouterr().out.startswith("mAP 0.0 (11-point, IoU 0.5)\n")
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["mAP_area"] == 0 and metrics["mAP_11point_detected"] is None
+    assert cli.main(["evaluate", run, "--data", str(folder), "--metric=coco"]) == 0
+    assert capsys.readouterr().out.startswith("AP 0.0  AP50")
 
 
-def test_several_sides_in_one_call(folder, tmp_path, monkeypatch, capsys):
+def test_a_run_knows_its_data(folder, run_folder, tmp_path, capsys):
+    known = Records.open(folder).fingerprint
+    assert cli.main(["evaluate", run_folder(data_path=str(folder), data=known)]) == 0
+    assert "note: " not in capsys.readouterr().err
+    assert cli.main(["evaluate", run_folder(data_path=str(folder), data="0" * 16)]) == 0
+    note = f"note: the training data in {folder} is not that of the run any more\n"
+    assert capsys.readouterr().err.startswith(note)
+    assert cli.main(["evaluate", run_folder(data_path=str(tmp_path / "gone"))]) == 1
+    error = capsys.readouterr().err
+    assert f"its data set {tmp_path / 'gone'} is not there; pass a data set with --data" in error
+    assert cli.main(["evaluate", run_folder()]) == 1
+    assert "it does not tell its data set; pass" in capsys.readouterr().err
+
+
+def test_a_run_that_was_moved_with_its_data(folder, run_folder, tmp_path, capsys):
+    run = run_folder(data_path=str(tmp_path / "before/data"))
+    shutil.copytree(folder, tmp_path / "run/data/val")
+    assert cli.main(["evaluate", run]) == 0
+    assert capsys.readouterr().out.startswith("AP 0.0")
+
+
+def test_several_sides_in_one_call(folder, run_folder, tmp_path, monkeypatch, capsys):
     seen = []
 
     def detector(inputs):
         seen.append(tuple(inputs["image"].shape[1:3]))
         return blind(inputs)
 
-    detector.labels = LabelMap(("circle", "square", "star"), (5, 17, 90))
-    detector.data = stretched_data(64)
-    monkeypatch.setattr(models, "load", lambda path, overrides: detector)
-    (tmp_path / "last.npz").touch()
-    said = [str(tmp_path), "--data", str(folder), "--batch=5", "--sides"]
+    said = [run_folder(stretched_data(64)), "--data", str(folder), "--batch=5", "--sides"]
+    monkeypatch.setattr(loading, "load_source", lambda source: detector)
     assert cli.main(["evaluate", *said, "64,96"]) == 0
     assert seen == [(64, 64), (96, 96)]
-    assert "at 64 x 64" in capsys.readouterr().out and (tmp_path / "metrics_96.json").is_file()
-    assert cli.main(["evaluate", *said, "50"]) == 1
-    assert "multiples of 32" in capsys.readouterr().err
+    out = capsys.readouterr().out
+    assert "at 64 x 64" in out and (tmp_path / "run/metrics_96.json").is_file()

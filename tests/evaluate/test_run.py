@@ -11,6 +11,7 @@ from kdet.config import Data, LabelMap
 from kdet.data import batches as pipelines
 from kdet.data.records import Records
 from kdet.errors import EvaluationError
+from kdet.evaluate.coco import NAMES
 from kdet.evaluate.run import evaluate, format_table, predict_all, result_rows
 from kdet.evaluate.truth import has_masks, truth_of
 
@@ -143,7 +144,7 @@ def test_boxes_and_masks_are_judged_in_one_pass(folder, tmp_path):
     assert list(metrics["per_class"]["star"]) == ["AP", "AP50", "mask_AP", "mask_AP50", "objects"]
     rows = json.loads(out.read_text())
     assert len(rows) == 6 and set(rows[0]["segmentation"]) == {"size", "counts"}
-    assert "mask_AP50" in format_table(metrics)
+    assert "mask AP50" in format_table(metrics)
     assert "mask_AP" not in evaluate(detect, folder, DATA, 2, metric="voc")
     detect.model.output = {}  # rows may hold masks that nobody judges
     assert "mask_AP" not in evaluate(detect, folder, DATA, 2)
@@ -200,9 +201,14 @@ def test_unknown_metric(folder):
         evaluate(nothing, folder, DATA, metric="map")
 
 
-def test_table():
+def coco_metrics(ap, start=""):
+    """Twelve metrics that differ: AP, AP + 0.01, ..."""
+    return {start + name: ap + 0.01 * k for k, name in enumerate(NAMES)}
+
+
+def test_table_of_coco():
     metrics = {
-        "AP": 0.4567,
+        **coco_metrics(0.4),
         "APs": None,
         "per_class": {
             "cat": {"AP": 0.5, "AP50": 1.0, "objects": 3},
@@ -210,11 +216,41 @@ def test_table():
         },
     }
     assert format_table(metrics).splitlines() == [
-        "AP 45.7  APs undefined",
+        "AP 40.0  AP50 41.0  AP75 42.0",
+        "AP by size of objects: small undefined, medium 44.0, large 45.0; "
+        "AR 48.0 with 100 detections per image",
         "",
         "class             AP   AP50  objects",
         "cat             50.0  100.0        3",
         "traffic light      -      -        0",
     ]
     assert format_table(metrics, ["cat"]).splitlines()[-1].startswith("cat  ")
-    assert len(format_table(metrics, columns=2).splitlines()) == 4
+    assert len(format_table(metrics, columns=2).splitlines()) == 5
+
+
+def test_table_of_masks():
+    cat = {"AP": 0.5, "AP50": 1.0, "mask_AP": 0.25, "mask_AP50": None, "objects": 3}
+    metrics = {**coco_metrics(0.4), **coco_metrics(0.6, "mask_"), "per_class": {"cat": cat}}
+    assert format_table(metrics).splitlines()[2:] == [
+        "mask AP 60.0  mask AP50 61.0  mask AP75 62.0",
+        "mask AP by size of objects: small 63.0, medium 64.0, large 65.0; "
+        "mask AR 68.0 with 100 detections per image",
+        "",
+        "class     AP   AP50  mask AP  mask AP50  objects",
+        "cat     50.0  100.0     25.0          -        3",
+    ]
+
+
+def test_table_of_voc():
+    """One mAP of the six; the others are in metrics.json."""
+    names = ("11point", "area", "integral")
+    means = {f"mAP_{n}{end}": 0.5 for n in names for end in ("", "_detected")}
+    cat = {"11point": 0.75, "area": 0.8, "integral": 0.7, "objects": 3, "detections": 9}
+    metrics = {**means, "mAP_11point": 0.732, "per_class": {"cat": cat}}
+    assert format_table(metrics).splitlines() == [
+        "mAP 73.2 (11-point, IoU 0.5)",
+        "",
+        "class     AP  objects",
+        "cat     75.0        3",
+    ]
+    assert format_table({**metrics, "mAP_11point": None}, []).startswith("mAP undefined (")

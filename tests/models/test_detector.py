@@ -12,8 +12,8 @@ from kdet.config import R50, Data, LabelMap, ResNet, RetinaNet
 from kdet.config.text import to_dict
 from kdet.errors import CheckpointError, ConfigError
 from kdet.models.families import family_of
-from kdet.models.loading import checkpoint_of
 from kdet.weights.npz import write_npz
+from kdet.weights.sources import checkpoint_of
 
 SMALL = Data(short_side=128, long_side=128, pad_to=128)
 LABELS = LabelMap(("a", "b", "c"), (1, 5, 9))

@@ -7,7 +7,6 @@ import pytest
 from kdet import models
 from kdet.config import R50, RCNN, c4_rcnn
 from kdet.errors import ConfigError
-from kdet.models.families import family_of
 from kdet.train.optimizer import param_group
 
 # name: images per step, rate, steps (thousands) of both cuts and the end, steps of warm-up, factor
@@ -79,7 +78,7 @@ def test_impossible_switches():
 def test_synthetic_data_needs_few_regions_and_steps():
     for name, regions in (("mask_rcnn_r50_fpn_1x", 32), ("faster_rcnn_r50_1x", 16)):
         row = models.recipe(name)
-        small = family_of(row.model).synthetic(row)
+        small = row.model.synthetic(row)
         assert small.schedule.steps == 160 and small.model.roi_batch_size == regions
         assert small.model.backbone.norm == "batch" and small.model.backbone.freeze_at == 0
         assert small.data.max_edges == row.data.max_edges == 96 * row.model.mask

@@ -18,8 +18,9 @@ from kdet.config.text import from_dict, override, to_dict
 from kdet.data.convert.synthetic import make_synthetic
 from kdet.errors import ConfigError
 from kdet.models import families
-from kdet.train import checkpoint, cli
+from kdet.train import cli
 from kdet.train import run as session
+from kdet.train.start import start_from
 from kdet.weights.npz import read_npz
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -42,7 +43,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     for seed, split in enumerate(("train", "val")):
         make_synthetic(folder / "data" / split, 8, seed, (64, 64), masks=False)
-    assert train(folder, "data", "run", "--init=none", "--steps=3") == 0
+    assert train(folder, "data", "run", "--init=none", "--stop_after=3") == 0
     return folder
 
 
@@ -175,12 +176,12 @@ def test_init_takes_over_the_classes_of_the_same_name(folder, trained, capfd, mo
         path.write_text(json.dumps(about))
     monkeypatch.setattr(session, "export", lambda detector, folder: folder)  # `run/` has one
     init = f"--init={folder / 'run'}"
-    assert train(folder, "moons", "moon_run", init, "--steps=1", "--eval_every=0") == 0
+    assert train(folder, "moons", "moon_run", init, "--stop_after=1", "--eval_every=0") == 0
     assert "rows of known classes taken over: star, circle" in capfd.readouterr().err
     labels = LabelMap(("star", "moon", "circle"), (1, 2, 3))
     network = kdet.build(replace(trained.config, num_classes=3), DATA, labels).network
     before = np.array(network.get_layer("centre_class").kernel)
-    report = checkpoint.start_from(str(folder / "run"), trained.recipe, network, labels)
+    report = start_from(str(folder / "run"), trained.recipe, network, labels)
     assert report.matched == ("star", "circle") and not report.initialized
     old, new = (n.get_layer("centre_class").kernel.numpy() for n in (trained.network, network))
     np.testing.assert_array_equal(new, np.stack([old[..., 3], before[..., 1], old[..., 0]], -1))
@@ -211,7 +212,7 @@ def test_the_form_of_paddle_and_back(trained, tmp_path):
     assert (tmp_path / "paddle" / "centre_class_w").is_file()
     fresh = kdet.build(trained.config, DATA, trained.labels)
     paths = str(tmp_path / "paddle")
-    report = checkpoint.start_from(paths, trained.recipe, fresh.network, fresh.labels)
+    report = start_from(paths, trained.recipe, fresh.network, fresh.labels)
     assert not report.initialized and not report.unused
     for new, old in zip(fresh.network.variables, trained.network.variables):
         np.testing.assert_array_equal(new, old)

@@ -3,7 +3,7 @@
 python tests/soak/soak.py kill-train --kills 100
 python tests/soak/soak.py kill-convert --kills 100
 python tests/soak/soak.py fuzz
-python tests/soak/soak.py memory --steps 2000
+python tests/soak/soak.py memory --stop_after 2000
 
 Every part prints one line with its results. The exit code is 1 if something is wrong. All random
 choices depend on --seed. docs/benchmarks.md has the results of the last run.
@@ -116,7 +116,7 @@ def kill_train(flags, folder, rng):
         out = folder / "data" / split
         finish(kdet("convert", "coco", "--annotations", annotations, "--images", photos,
                     "--out", out))  # fmt: skip
-    command = [*TRAIN, f"--data={folder / 'data'}", f"--steps={flags.steps or 400}"]
+    command = [*TRAIN, f"--data={folder / 'data'}", f"--stop_after={flags.steps or 400}"]
     finish(kdet(*command, f"--out={folder / 'whole'}"))
     state = {"round": 0}
 
@@ -170,7 +170,12 @@ def memory(flags, folder, rng):
     finish(kdet("convert", "coco", "--annotations", annotations, "--images", photos,
                 "--out", folder / "data"))  # fmt: skip
     steps = WARM_UP + (flags.steps or 2000)
-    command = [*TRAIN, f"--data={folder / 'data'}", f"--steps={steps}", f"--out={folder / 'run'}"]
+    command = [
+        *TRAIN,
+        f"--data={folder / 'data'}",
+        f"--stop_after={steps}",
+        f"--out={folder / 'run'}",
+    ]
     process, log, seen = kdet(*command), folder / "run" / "log.jsonl", []
     while process.poll() is None:
         time.sleep(0.5)
@@ -199,7 +204,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=parts)
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--steps", type=int, help="of training; default 400, for memory 2000")
+    parser.add_argument("--stop_after", type=int, help="of training; default 400, for memory 2000")
     parser.add_argument("--files", type=int, default=2000, help="damaged files of the larger kinds")
     parser.add_argument("--seed", type=int, default=0)
     flags = parser.parse_args()

@@ -18,9 +18,8 @@ from PIL import Image
 
 from kdet import models
 from kdet.config.labels import COCO_LABELS, VOC_LABELS
-from kdet.models.families import family_of
 from kdet.weights import paddle
-from kdet.weights.addresses import released
+from kdet.weights.addresses import released, start_url
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md"]
@@ -251,7 +250,7 @@ def _archive(path, shapes):
 def publish(folder, row, which):
     """Puts the archive of a row into a mirror: "released", or the "imagenet" one it starts from."""
     model = models.recipe(row).model
-    url = released(row) if which == "released" else family_of(model).start_url(model)
+    url = released(row) if which == "released" else start_url(model)
     path = folder / url.rpartition("/")[2]
     if not path.exists():
         _archive(path, published.tensors(row) if which == "released" else _trunk(row))

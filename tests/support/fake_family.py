@@ -102,15 +102,25 @@ def batches(start=0, shard=(0, 1), **kind):
         step += 1
 
 
-def trainer(strategy, norm="none", clip=0.0, jit="off", precision="fp32", size=4, **parts):
+def trainer(
+    strategy,
+    norm="none",
+    clip=0.0,
+    jit="off",
+    precision="fp32",
+    size=4,
+    accumulate=1,
+    ema=0.0,
+    **parts,
+):
     with strategy.scope():
         net = network(norm)
     return Trainer(
         net,
         parts.get("targets", targets),
         parts.get("losses", losses),
-        schedule(size),
-        replace(OPTIMIZER, clip_norm=clip),
+        replace(schedule(size), accumulate=accumulate),
+        replace(OPTIMIZER, clip_norm=clip, ema_decay=ema),
         strategy,
         jit=jit,
         precision=precision,
@@ -120,7 +130,7 @@ def trainer(strategy, norm="none", clip=0.0, jit="off", precision="fp32", size=4
 def snapshot(made, strategy):
     """Every value on every local replica: "path:replica" -> array."""
     variables = {v.path: v.value for v in made.network.variables}
-    variables |= {f"slot {k}": v.value for k, v in made.optimizer.slots.items()}
+    variables |= {f"slot {k}": v.value for k, v in made.slots.items()}
     return {
         f"{name}:{i}": value.numpy()
         for name, v in variables.items()

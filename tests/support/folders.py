@@ -1,4 +1,4 @@
-"""Small COCO and VOC folders for the tests of writing."""
+"""Small COCO, VOC and YOLO folders for the tests of writing."""
 
 import json
 
@@ -58,6 +58,29 @@ def write_voc(folder, xml=VOC):
         (folder / "Annotations" / f"{name}.xml").write_text(text)
     (folder / "list.txt").write_text("one\ntwo\n")
     return folder, folder / "list.txt"
+
+
+YOLO = "names: [cat, dog]\ntrain: images/train\nval: images/val\n"
+
+
+def write_yolo(folder, labels, yaml=YOLO):
+    """Noise images of 40 x 20 pixels (width x height) and their labels.
+
+    Args:
+        labels: {path of the image, e.g. "images/train/a.png": text of its label file or None}.
+        yaml: content of data.yaml; None writes none.
+    """
+    for number, (name, text) in enumerate(labels.items()):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels(20, 40, number)).save(path)
+        if text is not None:
+            path = (folder / name.replace("images/", "labels/", 1)).with_suffix(".txt")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    if yaml is not None:
+        (folder / "data.yaml").write_text(yaml)
+    return folder
 
 
 def features(out):

@@ -29,7 +29,7 @@ def in_process():
 
     def finish(process, out):
         try:
-            said, _ = process.communicate(timeout=100)
+            said, _ = process.communicate(timeout=300)
         finally:
             process.kill()
         assert process.returncode == 0, said[-3000:]

@@ -70,10 +70,10 @@ def test_mask_heads_need_outlines():
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["--data=nowhere"], "nowhere: no such folder"),
         (["--data=nowhere", "schedule.bach=4"], "did you mean 'batch'?"),
+        (["--data=nowhere", "--resume", "--replicas=3"], "nowhere: no such file or folder"),
         (
-            ["--data=nowhere", "--resume", "--replicas=3"],
+            ["--resume", "--replicas=3"],
             "must be a multiple of the number of replicas|has not used TensorFlow",
         ),
     ],
@@ -107,11 +107,12 @@ def whole(tmp_path_factory, no_export):
     folder = tmp_path_factory.mktemp("command")
     for seed, split in enumerate(("train", "val")):
         make_synthetic(folder / "data" / split, 8, seed, (64, 64), masks=False)
-    return folder, train(folder, "whole", "--steps=3")
+    return folder, train(folder, "whole", "--stop_after=3")
 
 
 def train(folder, out, *more):
     data = ["--data", str(folder / "data"), "--out", str(folder / out), "--init=none"]
+    data += ["--nofit_data"]
     small = ["data.short_side=64", "data.long_side=64", "data.canvases=((128, 128),)"]
     return cli.run(RECIPE, [*data, *small, *RUN, *more])
 
@@ -121,7 +122,7 @@ def test_a_run_leaves_checkpoints_log_and_pictures(whole):
     assert code == 0
     names = {p.name for p in (folder / "whole").iterdir()}
     assert names == {
-        *("last.npz", "best.npz", "log.jsonl", "tensorboard"),
+        *("last.npz", "best.npz", "log.jsonl", "tensorboard", "analysis"),
         *("training_000000.png", "predictions_000003.png"),
     }
     lines = [json.loads(line) for line in (folder / "whole" / "log.jsonl").read_text().splitlines()]
@@ -135,12 +136,12 @@ def test_a_run_leaves_checkpoints_log_and_pictures(whole):
 
 def test_stopped_and_resumed_is_the_same_run(whole, capfd):
     folder, _ = whole
-    assert train(folder, "parts", "--steps=2", "--eval_every=0") == 0
-    assert train(folder, "parts", "--steps=3") == 2
+    assert train(folder, "parts", "--stop_after=2", "--eval_every=0") == 0
+    assert train(folder, "parts", "--stop_after=3") == 2
     assert "add --resume" in capfd.readouterr().err
-    assert train(folder, "parts", "--steps=3", "--resume", "--seed=1") == 2
+    assert train(folder, "parts", "--stop_after=3", "--resume", "--seed=1") == 2
     assert "seed was 0 and is 1 now" in capfd.readouterr().err
-    assert train(folder, "parts", "--steps=3", "--eval_every=0", "--resume") == 0
+    assert train(folder, "parts", "--stop_after=3", "--eval_every=0", "--resume") == 0
     (once, about), (twice, same) = (
         read_npz(folder / out / "last.npz") for out in ("whole", "parts")
     )

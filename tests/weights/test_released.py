@@ -13,8 +13,7 @@ from kdet import models
 from kdet.config import LabelMap
 from kdet.errors import CheckpointError, DownloadError
 from kdet.models import loading as zoo
-from kdet.models.families import family_of
-from kdet.train import checkpoint
+from kdet.train.start import start_from
 from kdet.weights import addresses as sources
 from kdet.weights import paddle
 from kdet.weights.paddle.names import from_reference
@@ -127,7 +126,7 @@ def start(init, row, classes=4):
     recipe = models.recipe(row)
     labels = LabelMap(tuple("abcdefgh"[:classes]), tuple(range(classes)))
     detector = models.load(row, weights=None, num_classes=classes)
-    return detector.network, checkpoint.start_from(init, recipe, detector.network, labels)
+    return detector.network, start_from(init, recipe, detector.network, labels)
 
 
 def test_recipes_start_from_published_backbones(there, files):
@@ -198,7 +197,7 @@ def test_addresses():
     starts = {}
     for name in models.names():
         model = models.recipe(name).model
-        starts[name] = family_of(model).start_url(model).split("/")[-1]
+        starts[name] = sources.start_url(model).split("/")[-1]
     assert starts["mask_rcnn_se154_vd_fpn_s1x"] == "SENet154_vd_pretrained.tar"
     assert starts["faster_rcnn_r50_1x"] == "ResNet50_cos_pretrained.tar"
     assert starts["faster_rcnn_r50_vd_1x"] == "ResNet50_vd_pretrained.tar"

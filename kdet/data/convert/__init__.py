@@ -1,1 +1,1 @@
-"""COCO and VOC annotations with their images -> TFRecord shards."""
+"""COCO, VOC and YOLO annotations with their images -> TFRecord shards."""

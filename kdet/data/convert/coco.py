@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kdet.config import LabelMap
 from kdet.data.convert.boxes import CLIPPED, check_box, clip_box
+from kdet.data.convert.combine import convert, paired
 from kdet.data.convert.example_proto import Object
 from kdet.data.convert.fields import (
     MISSING,
@@ -24,32 +25,43 @@ from kdet.data.convert.fields import (
 from kdet.data.convert.marks import marks
 from kdet.data.convert.paths import inside
 from kdet.data.convert.source import Item, Problem, Source, read_file
-from kdet.data.convert.write import write_dataset
 from kdet.errors import DataError
 from kdet.masks.rle import runs_from_string
 
 
 def convert_coco(
-    annotations, images, out, shards=None, workers=None, strict=False, allow_empty=False
+    annotations,
+    images,
+    out,
+    shards=None,
+    workers=None,
+    strict=False,
+    allow_empty=False,
+    **choices,
 ) -> dict:
-    """Writes a COCO data set as TFRecord shards; what is wrong is left out and listed.
+    """Writes COCO data as TFRecord shards; what is wrong is left out and listed.
 
     Args:
-        annotations: COCO instances json.
-        images: folder the `file_name`s are relative to.
+        annotations: COCO instances json. A list of files makes one data set.
+        images: folder the `file_name`s are relative to; or a list, with one for each file.
         out: folder for the shards; the same call continues a killed conversion.
         shards: number of shard files; default: about 64 MiB each.
         workers: processes that check images; default: one per CPU.
         strict: fail, with nothing written, where anything would be left out.
         allow_empty: also write a data set in which nothing is annotated.
+        choices: the fields of `kdet.data.convert.combine.Choices`: `rename={"old": "new"}` and
+            `only=["a", "b"]` change the classes, `empty="drop"` leaves out images without objects,
+            and `split=0.8`, `split_seed` and `group` write `out`/train and `out`/val.
     Returns:
-        The content of dataset.json.
+        The content of dataset.json; with `split`, {"train": content, "val": content}.
     Raises:
         DataError: the file is not COCO, no image is usable, there is no object to train on, `out`
             holds another data set, or `strict` and something is wrong.
+        ConfigError: a choice is not valid.
     """
-    source = read_coco(annotations, images)
-    return write_dataset(source, out, shards, workers, strict, allow_empty)
+    pairs = paired(annotations, images, ("annotation files", "folders of images"))
+    sources = [read_coco(*pair) for pair in pairs]
+    return convert({None: sources}, out, shards, workers, strict, allow_empty, **choices)
 
 
 def read_coco(annotations, images, kind: str = "coco") -> Source:

@@ -24,7 +24,7 @@ def describe(folder, picture=None) -> str:
     """A data set in words, and on request as a picture.
 
     Args:
-        folder: with dataset.json.
+        folder: with dataset.json, or `Records`.
         picture: PNG file to write; nine images, evenly spread over the data set, with true boxes
             and class names.
     Returns:
@@ -32,7 +32,7 @@ def describe(folder, picture=None) -> str:
     Raises:
         DataError: the data set is incomplete or damaged.
     """
-    records = Records.open(folder)
+    records = folder if isinstance(folder, Records) else Records.open(folder)
     data = json.loads((Path(records.folder) / "dataset.json").read_text())
     counts = data["counts"]
     lines = [

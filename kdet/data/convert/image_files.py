@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from kdet.data.convert.source import read_file
 from kdet.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
@@ -93,6 +94,17 @@ def open_image(data: bytes, path) -> ImageFile:
     if image.format in ("PNG", "WEBP") and getattr(image, "n_frames", 1) > 1:
         notes.append(ANIMATED)
     return ImageFile(path, data, image, orientation or 1, tuple(notes))
+
+
+def upright_size(path) -> tuple[int, int]:
+    """Height and width in pixels of an image file, after its EXIF orientation is applied.
+
+    Raises:
+        DataError: as `open_image`, or the file cannot be read.
+    """
+    file = open_image(read_file(path), path)
+    width, height = file.image.size
+    return (width, height) if file.orientation >= 5 else (height, width)
 
 
 def _opened(data, path):

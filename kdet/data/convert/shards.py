@@ -5,9 +5,11 @@ from __future__ import annotations
 import collections
 import collections.abc
 import concurrent.futures as futures
+import contextlib
 import json
 import multiprocessing
 import os
+import sys
 import threading
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -45,18 +47,34 @@ def prepared(items, workers: int) -> collections.abc.Iterator[Prepared]:
     ahead = collections.deque()
     try:
         for start in range(0, len(items), _CHUNK):
-            ahead.append(pool.submit(prepare_all, items[start : start + _CHUNK]))
+            with _without_main():
+                ahead.append(pool.submit(prepare_all, items[start : start + _CHUNK]))
             if len(ahead) > 4 * workers:
                 yield from ahead.popleft().result()
         while ahead:
             yield from ahead.popleft().result()
     except BrokenProcessPool:
         raise DataError(
-            "a worker process ended (out of memory? a script of yours without an "
-            'if __name__ == "__main__" guard?); run again to go on'
+            "a worker process ended (out of memory?); run again to go on, perhaps with workers=1"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _without_main():
+    """Hides the user's script from processes that start: they would run it, and need none of it."""
+    main = sys.modules["__main__"]
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    main.__spec__ = main.__file__ = None
+    try:
+        yield
+    finally:
+        main.__spec__ = spec
+        if file is None:
+            del main.__file__
+        else:
+            main.__file__ = file
 
 
 def _end_with_parent():

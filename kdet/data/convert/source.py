@@ -1,4 +1,4 @@
-"""What COCO and VOC folders are read into before they become shards: checked, labelled items."""
+"""What COCO, VOC and YOLO data is read into before they become shards: checked, labelled items."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from kdet.data.convert.example_proto import Object
 from kdet.data.schema import VERSION
 from kdet.errors import DataError
 
+UNLABELLED = "images without an annotation file, taken as images without objects"
 _RULES = 2  # raised where equal inputs give other records than before
 
 
@@ -57,7 +58,7 @@ class Source:
     """A data set that was read and checked, before its images were opened.
 
     Attributes:
-        kind: "coco", "voc" or "synthetic".
+        kind: "coco", "voc", "yolo" or "synthetic".
         annotations: name of the annotation file or image list.
         digest: hash of everything read from annotation files.
         labels: names and ids.

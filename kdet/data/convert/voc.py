@@ -2,29 +2,27 @@
 
 Corners are taken as written: xmin, ymin, xmax, ymax are the box's edges, not shifted by one, and
 the stored bbox is (xmin, ymin, xmax - xmin, ymax - ymin). Difficult objects are kept and marked.
-Images and objects are numbered from 1 in the order of the list.
+Images and objects are numbered from 1 in the order of the list, or of the paths of the XML files.
 """
 
 from __future__ import annotations
 
 import hashlib
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
-from xml.parsers import expat
 
 from kdet.config import LabelMap
 from kdet.data.convert.boxes import CLIPPED, check_box, clip_box
+from kdet.data.convert.combine import convert, paired
 from kdet.data.convert.example_proto import Object
-from kdet.data.convert.fields import FieldError, number_of
+from kdet.data.convert.fields import FieldError
 from kdet.data.convert.marks import marks, unexpected_box
-from kdet.data.convert.source import Item, Problem, Source, read_file
+from kdet.data.convert.source import UNLABELLED, Item, Problem, Source
 from kdet.data.convert.voc_files import VocFiles
-from kdet.data.convert.voc_list import read_lines, refuse_class_list
-from kdet.data.convert.write import write_dataset
+from kdet.data.convert.voc_list import read_lines
+from kdet.data.convert.voc_xml import annotated_images, number_in, text_in
 from kdet.errors import DataError
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
-_LINE = 80  # characters of a line of the list in an error
 
 
 def convert_voc(
@@ -36,33 +34,38 @@ def convert_voc(
     workers=None,
     strict=False,
     allow_empty=False,
+    **choices,
 ) -> dict:
-    """Writes a VOC data set as TFRecord shards; what is wrong is left out and listed.
+    """Writes VOC data as TFRecord shards; what is wrong is left out and listed.
 
     Args:
-        devkit: folder with JPEGImages/ and Annotations/ (or images/ and annotations/).
+        devkit: folder with JPEGImages/ and Annotations/ (or images/ and annotations/), or one in
+            which images and XML files lie side by side. A list of folders makes one data set.
         list_file: text file, one image per line: its path with or without suffix, or "image xml"
-            relative to `devkit`; see `kdet.data.convert.voc_files`.
+            relative to `devkit`; see `kdet.data.convert.voc_files`. None takes the whole folder:
+            every XML file, and every image without XML file as an image without objects. A list of
+            files has one for each folder.
         out: folder for the shards; the same call continues a killed conversion.
         labels: text file, one class name per line. Default: the classes found, sorted; splits of
             one data set need the same file, or their labels may differ.
-        shards, workers, strict, allow_empty: as in `kdet.data.convert.coco.convert_coco`.
+        shards, workers, strict, allow_empty, choices: as in `kdet.data.convert.coco.convert_coco`.
     Returns:
-        The content of dataset.json.
+        The content of dataset.json; with `split`, {"train": content, "val": content}.
     Raises:
-        DataError: as `kdet.data.convert.coco.convert_coco`.
+        DataError, ConfigError: as `kdet.data.convert.coco.convert_coco`.
     """
-    source = read_voc(devkit, list_file, labels)
-    return write_dataset(source, out, shards, workers, strict, allow_empty)
+    pairs = paired(devkit, list_file, ("folders", "lists"))
+    sources = [read_voc(*pair, labels) for pair in pairs]
+    return convert({None: sources}, out, shards, workers, strict, allow_empty, **choices)
 
 
-def read_voc(devkit, list_file, labels=None) -> Source:
-    """Reads and checks the listed XML files; images are not opened.
+def read_voc(devkit, list_file=None, labels=None) -> Source:
+    """Reads and checks the listed XML files, or all; images are not opened.
 
     Raises:
         DataError: the folder, the list or the label file cannot be used.
     """
-    devkit, list_file = Path(devkit), Path(list_file)
+    devkit = Path(devkit)
     if not devkit.is_dir():
         raise DataError(f"{devkit}: expected a VOC folder")
     names = None
@@ -70,119 +73,50 @@ def read_voc(devkit, list_file, labels=None) -> Source:
         names = [name for _, name in read_lines(labels, "one class name")]
         if not names or len(set(names)) != len(names):
             raise DataError(f"{labels}: expected distinct class names, one per line")
-    files, problems, digest = VocFiles(devkit), [], hashlib.sha256()
-    found = _listed(files, list_file, problems, digest)
+    source = Source("voc", Path(list_file or devkit.resolve()).name, "", LabelMap((), ()), [])
+    files, problems, digest = VocFiles(devkit), source.problems, hashlib.sha256()
+    found = annotated_images(files, list_file and Path(list_file), problems, digest)
     if names is None:
-        names = _names(found, list_file, problems)
-    label_map = LabelMap(tuple(names), tuple(range(1, len(names) + 1)))
-    source = Source("voc", list_file.name, digest.hexdigest(), label_map, [], problems)
+        names = _names(found, list_file or devkit, problems)
+    source.digest = digest.hexdigest()
+    source.labels = LabelMap(tuple(names), tuple(range(1, len(names) + 1)))
     for number, image, xml, root, (height, width) in found:
         objects = []
         for position, element in enumerate(root.findall("object"), 1):
             source.annotated += 1
             try:
                 objects.append(
-                    _object(element, source.annotated, label_map, height, width, source.notes)
+                    _object(element, source.annotated, source.labels, height, width, source.notes)
                 )
             except FieldError as bad:
                 problems.append(Problem(xml.name, f"object {position}", bad.field, str(bad)))
         name = files.record_name(image)
         source.items.append(Item(number, name, str(image), height, width, tuple(objects)))
+        source.notes.update([UNLABELLED] * (xml is None))
     return source
 
 
-def _listed(files, list_file, problems, digest):
-    """(number, image, xml, root element, (height, width)) of every usable line of the list."""
-    lines = read_lines(list_file, "one image")
-    refuse_class_list(list_file, lines, files.is_image)
-    listed, seen = [], set()
-    for number, (place, line) in enumerate(lines, 1):
-        try:
-            found = files.find(line)
-            root, text = _root(found.xml, problems)
-            if root is None:
-                continue
-            image = files.choose(found, (root.findtext("filename") or "").strip())
-        except FieldError as bad:
-            message = f"{line[:_LINE]!r}: {bad}"
-            problems.append(Problem(list_file.name, f"line {place}", "", message))
-            continue
-        if image in seen:
-            message = f"{line[:_LINE]!r} comes twice"
-            problems.append(Problem(list_file.name, f"line {place}", "", message))
-            continue
-        seen.add(image)
-        try:
-            listed.append((number, image, found.xml, root, _size(root)))
-            digest.update(text)
-        except FieldError as bad:
-            problems.append(Problem(found.xml.name, "", bad.field, str(bad)))
-    return listed
-
-
-def _root(xml, problems):
-    """The root element and the bytes of an XML file; None, and a problem more, if it is damaged."""
-    try:
-        text = read_file(xml)
-        return _parse(text), text
-    except (DataError, FieldError) as error:
-        message = str(error).removeprefix(f"{xml}: ")
-        problems.append(Problem(xml.name, "", getattr(error, "field", ""), message))
-        return None, b""
-
-
-def _names(found, list_file, problems):
+def _names(found, place, problems):
     """The names of all objects, sorted. Raises DataError where there is none."""
     every = {n.text.strip() for f in found for n in f[3].findall("object/name") if n.text}
     names = sorted(every - {""})
     if not names:
         first = f"; first problem: {problems[0]}" if problems else ""
         raise DataError(
-            f"{list_file}: expected at least one named object in the listed images, or a file of "
-            f"class names (--labels){first}"
+            f"{place}: expected at least one named object in the images, or a file of class names "
+            f"(--labels){first}"
         )
     return names
 
 
-def _parse(text):
-    """The root of an XML text; document type declarations (and with them entities) are refused."""
-    builder = ElementTree.TreeBuilder()
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    parser.StartDoctypeDeclHandler = _refuse_doctype
-    try:
-        parser.Parse(text, True)
-    except (expat.ExpatError, ValueError, LookupError) as error:
-        if isinstance(error, FieldError):
-            raise
-        raise FieldError("", f"expected XML: {error}") from None
-    return builder.close()
-
-
-def _refuse_doctype(*_):
-    raise FieldError("DOCTYPE", "expected plain XML without a document type declaration")
-
-
-def _size(root):
-    size = []
-    for side in ("height", "width"):
-        value = _number(root, f"size/{side}")
-        if not 0 < value < 2**31 or value != int(value):
-            raise FieldError(f"size/{side}", f"expected a positive whole number, got {value:g}")
-        size.append(int(value))
-    return tuple(size)
-
-
 def _object(element, identity, labels, height, width, notes):
-    name = _text(element, "name")
+    name = text_in(element, "name")
     if name not in labels.names:
         raise FieldError("name", f"expected one of {len(labels)} class names, got {name!r}")
     if element.find("bndbox") is None:
         other = unexpected_box([child.tag for child in element])
         raise FieldError("bndbox", f"expected an element, got nothing{other}")
-    x1, y1, x2, y2 = (_number(element, f"bndbox/{corner}") for corner in _CORNERS)
+    x1, y1, x2, y2 = (number_in(element, f"bndbox/{corner}") for corner in _CORNERS)
     bbox = (x1, y1, x2 - x1, y2 - y1)
     try:
         clipped = check_box(bbox, height, width)
@@ -203,21 +137,3 @@ def _fields(element):
         for attribute in element.findall("attributes/attribute")
     }
     return fields
-
-
-def _text(element, field):
-    found = element.find(field)
-    if found is None:
-        raise FieldError(field, "expected an element, got nothing")
-    text = (found.text or "").strip()
-    if not text:
-        raise FieldError(field, "expected a text, got an empty element")
-    return text
-
-
-def _number(element, field):
-    text = _text(element, field)
-    value = number_of(text)
-    if value is None:
-        raise FieldError(field, f"expected a finite number, got {text[:40]!r}")
-    return value

@@ -1,10 +1,13 @@
-"""Lines of a VOC image list -> the image and the XML file that each one means.
+"""Lines of a VOC image list, or a whole folder -> the images and their XML files.
 
 The file that is named is the file that is used. A line is an image's path with or without suffix,
 relative to JPEGImages/ (or images/); its XML has the same path below Annotations/ (or
 annotations/). Or it is "image xml", both relative to the VOC folder. Sub-folders count: dog/001.jpg
 belongs to Annotations/dog/001.xml. A name without suffix that fits several images means the one
 that the XML's <filename> names; where that does not tell, it is an error.
+
+A folder without JPEGImages/ or images/ has its images, and one without Annotations/ or annotations/
+its XML files, in itself and its sub-folders.
 """
 
 from __future__ import annotations
@@ -17,9 +20,8 @@ from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from kdet.data.convert.fields import FieldError
-from kdet.data.convert.paths import inside, is_file
+from kdet.data.convert.paths import IMAGES, files_below, inside, is_file
 
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _IMAGE_FOLDERS = ("JPEGImages", "images")
 _XML_FOLDERS = ("Annotations", "annotations")
 _XML = ".xml"
@@ -61,6 +63,21 @@ class VocFiles:
         if not images and line.lower().endswith(IMAGES):
             raise FieldError("", f"found no image {self._shown(self._images[0] / _plain(line))}")
         return Found(images, self._xml_of(line, images), bool(exact))
+
+    def every(self) -> list[Found]:
+        """All XML files of the folder, each with the images that fit, sorted by path."""
+        found = []
+        for folder in self._xmls:
+            for xml in files_below(folder, (_XML,)):
+                stem = xml.relative_to(folder).as_posix()[: -len(_XML)]
+                named = self._named(stem) if stem.lower().endswith(IMAGES) else []
+                images = named or self._with_stem(stem, self._images, IMAGES)
+                found.append(Found(images, xml, len(named) == 1))
+        return found
+
+    def every_image(self) -> list[Path]:
+        """All images of the folder, sorted by path."""
+        return [path for folder in self._images for path in files_below(folder, IMAGES)]
 
     def choose(self, found: Found, filename: str) -> Path:
         """The one image of a line, after its XML was read.
@@ -183,12 +200,12 @@ class VocFiles:
         return self._listings[folder].get(unicodedata.normalize("NFC", stem), ())
 
     def _folders(self, names):
-        """The folders of these names that there are, each once; else the first of the names."""
+        """The folders of these names that there are, each once; else the VOC folder."""
         found = []
         for folder in (self._devkit / name for name in names):
             if folder.is_dir() and not any(folder.samefile(other) for other in found):
                 found.append(folder)
-        return found or [self._devkit / names[0]]
+        return found or [self._devkit]
 
     def _shown(self, path):
         return path.relative_to(self._devkit).as_posix()

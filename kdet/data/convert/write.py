@@ -45,7 +45,7 @@ def write_dataset(
     """
     source.check(allow_empty)
     if strict:
-        _refuse(source.problems)
+        refuse(source.problems)
     out = Path(out)
     for name, value in (("shards", shards), ("workers", workers)):
         if value is not None and value < 1:
@@ -60,7 +60,7 @@ def write_dataset(
     problems = [*source.problems, *(Problem(**p) for s in sidecars for p in s["problems"])]
     try:
         if strict or not any(s["rows"]["length"] for s in sidecars):
-            _refuse(problems)
+            refuse(problems)
         if not any(s["counts"]["labels"] for s in sidecars):
             source.refuse_empty(problems, allow_empty)
     except DataError:
@@ -89,7 +89,8 @@ def summary(out) -> str:
     return "\n".join(lines)
 
 
-def _refuse(problems):
+def refuse(problems):
+    """Raises DataError where something would be left out, for `strict`."""
     if problems:
         more = f"; {len(problems) - 1} more" if len(problems) > 1 else ""
         raise DataError(f"nothing was written: {problems[0]}{more}")
@@ -119,7 +120,7 @@ def _finished(out, inputs, strict):
     if not whole:
         raise DataError(f"{out}: holds a damaged data set; remove it first")
     if strict:
-        _refuse([Problem(**p) for p in report["problems"]])
+        refuse([Problem(**p) for p in report["problems"]])
     for name in (*(p.name for p in out.glob("shard-*.json")), _UNFINISHED):
         (out / name).unlink(missing_ok=True)  # left by a kill in the very last moment
     return data

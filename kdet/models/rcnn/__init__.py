@@ -1,29 +1,10 @@
 """Faster, Mask and Cascade R-CNN (Ren et al. 2015 and later), on a pyramid or on one map."""
 
 import re
-from dataclasses import replace
 
 from kdet.config import RCNN
-from kdet.config.synthetic import synthetic_recipe
 from kdet.models.family import ClassAxis, Family
-from kdet.models.rcnn import detections, losses, network
-
-
-def synthetic(recipe):
-    """The recipe for the synthetic data set, whose images hold at most five objects."""
-    # the heads train on the ground-truth boxes from the first step on, so half the steps suffice
-    small = synthetic_recipe(recipe, images=1280, milestones=(1040, 1200))
-    c4 = recipe.model.neck == "c4"  # C4 heads are slow
-    proposals = 30 if c4 else 50
-    model = replace(
-        small.model,
-        rpn_pre_nms_top_n_train=200,
-        rpn_post_nms_top_n_train=2 * proposals,
-        rpn_pre_nms_top_n_test=200,
-        rpn_post_nms_top_n_test=proposals,
-        roi_batch_size=16 if c4 else 32,
-    )
-    return replace(small, model=model)
+from kdet.models.rcnn import detections, fit, losses, network
 
 
 def class_axes(config):
@@ -40,10 +21,8 @@ FAMILY = Family(
     detections=detections.detections,
     targets=losses.targets,
     losses=losses.losses,
-    synthetic=synthetic,
     training_model=network.training_model,
     class_axes=class_axes,
-    needs_masks=lambda config: config.mask,
     head_layers=re.compile(r"^(fpn/|rpn_head|box_head|mask_head)"),
     reference_names=(
         *(
@@ -69,4 +48,8 @@ FAMILY = Family(
         (r"^mask_head/upsample/", "conv5_mask_"),
         (r"^mask_head/output/", "mask_fcn_logits_"),
     ),
+    best_iou=fit.best_iou,
+    fit_anchors=fit.fit_anchors,
+    fit_counts=fit.fit_counts,
+    smallest_object=fit.SMALLEST,
 )

@@ -3,9 +3,8 @@
 import re
 
 from kdet.config import RetinaNet
-from kdet.config.synthetic import synthetic_recipe
 from kdet.models.family import ClassAxis, Family
-from kdet.models.retinanet import detections, losses, network
+from kdet.models.retinanet import detections, fit, losses, network
 
 FAMILY = Family(
     config=RetinaNet,
@@ -13,7 +12,6 @@ FAMILY = Family(
     detections=detections.detections,
     targets=losses.targets,
     losses=losses.losses,
-    synthetic=synthetic_recipe,
     class_axes=lambda config: {r"^retina_head/class_output/": ClassAxis(fixed=0)},
     head_layers=re.compile(r"^(fpn|retina_head)/"),
     reference_names=(
@@ -23,4 +21,7 @@ FAMILY = Family(
         (r"^retina_head/box_tower_(\d)/", r"retnet_bbox_conv_n\1_fpn3_"),
         (r"^retina_head/box_output/", "retnet_bbox_pred_fpn3_"),
     ),
+    best_iou=fit.best_iou,
+    fit_anchors=fit.fit_anchors,
+    smallest_object=fit.SMALLEST,
 )

@@ -22,7 +22,7 @@ def targets(config, batch):
         {"labels": (B, A) int32 with -1 background and -2 ignored, "deltas": (B, A, 4) float32},
         {"foreground": scalar float32}, the number of foreground anchors plus one per image.
     """
-    anchors = anchor_ops.retina_pyramid(batch["image"].shape[1:3])
+    anchors = anchor_ops.retina_pyramid(batch["image"].shape[1:3], config.anchor_scale)
     overlap, index, closest = best_match(anchors, batch["boxes"], batch["valid"])
     foreground = ops.logical_or(overlap >= config.foreground_iou, closest)
     labels = ops.take_along_axis(ops.cast(batch["labels"], "int32"), index, axis=1)

@@ -29,7 +29,7 @@ def network(config):
     outputs = RetinaHead(
         config.num_classes, width=config.width, depth=config.depth, name="retina_head"
     )(pyramid)
-    outputs["anchors"] = RetinaAnchors(name="anchors")(pyramid)
+    outputs["anchors"] = RetinaAnchors(config.anchor_scale, name="anchors")(pyramid)
     return keras.Model(image, outputs, name="retinanet")
 
 
@@ -108,15 +108,23 @@ class RetinaAnchors(ConfiguredLayer):
     """RetinaNet's anchors: {"P3": (B, h, w, C), ...} -> {"P3": (h * w * 9, 4) float32, ...}.
 
     Boxes are xyxy half-open pixels of the padded image, not clipped; see `ops.anchors`.
+
+    Args:
+        scale: factor of the anchors' sizes.
     """
 
     FLOAT32 = True
+    SETTINGS = ("scale",)
+
+    def __init__(self, scale=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = scale
 
     def call(self, pyramid):
         anchors = {}
         for name, features in pyramid.items():
-            height, width = ops.shape(features)[1:3]
-            anchors[name] = anchor_ops.retina_grid(height, width, anchor_ops.RETINA_STRIDES[name])
+            cells, stride = ops.shape(features)[1:3], anchor_ops.RETINA_STRIDES[name]
+            anchors[name] = anchor_ops.retina_grid(*cells, stride, self.scale)
         return anchors
 
     def compute_output_shape(self, pyramid_shape):

@@ -1,23 +1,14 @@
 """SSD (Liu et al. 2015) on MobileNet, with prior boxes on six maps and hard negative mining."""
 
 import re
-from dataclasses import replace
 
-from kdet.config import SSD, MobileNet
-from kdet.config.synthetic import synthetic_recipe
+from kdet.config import SSD
 from kdet.models.family import ClassAxis, Family
-from kdet.models.ssd import detections, losses, network
+from kdet.models.ssd import detections, fit, losses, network
 
 # The reference's head has the automatic names conv2d_22 to conv2d_33. Each of the six maps has one
 # convolution for boxes and one for classes.
 AUTOMATIC, HEAD_NUMBERS = re.compile(r"^conv2d_(\d+)\.([wb]_0)$"), range(22, 34)
-
-
-def synthetic(recipe):
-    """The recipe for the synthetic data set, with the canvas size that the six maps need."""
-    small = synthetic_recipe(recipe, side=300, base_lr=0.0001)
-    # the row's parameter groups lower the learning rate of the backbone, which is pretrained there
-    return replace(small, optimizer=replace(small.optimizer, param_groups=()))
 
 
 def usual_head_names(tensors: dict) -> dict:
@@ -39,7 +30,6 @@ FAMILY = Family(
     detections=detections.detections,
     targets=losses.targets,
     losses=losses.losses,
-    synthetic=synthetic,
     class_axes=lambda config: {r"^ssd_class_\d/": ClassAxis(fixed=1)},  # background
     head_layers=re.compile(r"^(ssd_|conv7_)"),
     reference_names=tuple(
@@ -48,8 +38,7 @@ FAMILY = Family(
         for second, part in enumerate(("box", "class"))
     ),
     rename_stored=usual_head_names,
-    start_weights=lambda config: (
-        "ssd_mobilenet_v1_coco_pretrained.tar" if config.backbone == MobileNet() else None
-    ),
-    metric="voc",
+    best_iou=fit.best_iou,
+    fit_anchors=fit.fit_anchors,
+    smallest_object=fit.SMALLEST,
 )

@@ -2,7 +2,6 @@
 
 import re
 
-from kdet.config.synthetic import synthetic_recipe
 from kdet.models.family import ClassAxis, Family
 from toy_family import detections, losses, network
 from toy_family.backbone import NAMES
@@ -14,7 +13,6 @@ FAMILY = Family(
     detections=detections.detections,
     targets=losses.targets,
     losses=losses.losses,
-    synthetic=synthetic_recipe,
     class_axes=lambda config: {r"^centre_class/": ClassAxis(fixed=0)},
     head_layers=re.compile(r"^centre_"),
     reference_names=((r"^(centre_\w+)/", r"\1_"), *NAMES),

@@ -1,4 +1,4 @@
-"""Images of any kind -> detections or arrays."""
+"""Images of any kind -> arrays of pixels."""
 
 from __future__ import annotations
 
@@ -11,72 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from kdet.data.batches import image_batch
-from kdet.data.convert.image_files import PNG, png_chunks
+from kdet.data.convert.image_files import ORIENTATION, PNG, png_chunks
 from kdet.data.convert.images import pixels_of
-from kdet.detections import Detections
 from kdet.errors import DataError
-from kdet.masks import paste_masks
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv")
 _ARRAYS = "(H, W, 3), (H, W) or (H, W, 1) uint8"
-
-
-def detect(detector, images, threshold=0.05, batch=1):
-    """Finds objects in images.
-
-    Args:
-        detector: `kdet.Detector`.
-        images: a path (a file, or a folder of images), a PIL image, a uint8 array of RGB
-            (H, W, 3) or grey (H, W) or (H, W, 1), or a list of any of these.
-        threshold: detections below this score are left out.
-        batch: images per call; those of one call share the smallest canvas that holds them all.
-    Returns:
-        list of `Detections`, one per image, in order; boxes in pixels of the upright image, with
-        masks where the detector draws them.
-    Raises:
-        DataError: no images, or one that cannot be read or is none of the kinds above.
-    """
-    where = "image {}: " if isinstance(images, (list, tuple)) else ""
-    arrays = [load_image(image, where.format(k)) for k, image in enumerate(listed(images))]
-    found = []
-    for start in range(0, len(arrays), batch):
-        chunk = arrays[start : start + batch]
-        outputs = detector(image_batch(chunk, detector.data))
-        outputs = {name: np.asarray(value) for name, value in outputs.items()}
-        for row, image in enumerate(chunk):
-            keep = outputs["valid"][row] & (outputs["scores"][row] >= threshold)
-            values = [outputs[name][row][keep] for name in ("boxes", "scores", "labels")]
-            masks = None
-            if "masks" in outputs:
-                masks = paste_masks(outputs["masks"][row][keep], values[0], image.shape[:2])
-            found.append(Detections(*values, detector.labels.names, image, masks))
-    return found
-
-
-def predict(detector, images, batch=8) -> dict:
-    """Raw detections of several images as arrays: no threshold, no pictures.
-
-    Args:
-        detector: `kdet.Detector`.
-        images: (n, H, W, 3) uint8 RGB, or a sequence of (H, W, 3) uint8 arrays of any sizes. One
-            channel in place of three is grey.
-        batch: images per call.
-    Returns:
-        {"boxes": (n, N, 4) float32 xyxy pixels of each image, "scores": (n, N), "labels": (n, N)
-        int32, "valid": (n, N) bool[, "masks": (n, N, M, M) float32 probabilities over each box]},
-        NumPy arrays, by falling score.
-    Raises:
-        DataError: no images, or one that is not (H, W, 3) or (H, W, 1) uint8.
-    """
-    if not len(images):
-        raise DataError("expected at least one image, got none")
-    arrays = [_three_channels(image, f"image {k}: ") for k, image in enumerate(images)]
-    parts = []
-    for start in range(0, len(arrays), batch):
-        outputs = detector(image_batch(arrays[start : start + batch], detector.data))
-        parts.append({name: np.asarray(value) for name, value in outputs.items()})
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def listed(images) -> list:
@@ -108,7 +49,7 @@ def _files(folder):
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
-        raise DataError(f"{folder}: not a readable folder: {_reason(error)}") from None
+        raise DataError(f"{folder}: not a readable folder: {reason(error)}") from None
     files = [Path(folder, name) for name in names if not name.startswith(".")]
     files = [file for file in files if file.suffix.lower() in SUFFIXES]
     if not files:
@@ -135,29 +76,47 @@ def load_image(image, where="") -> np.ndarray:
     except ValueError:  # lists of different lengths
         array = None
     if array is None or array.dtype.hasobject or array.dtype.kind in "SU":
-        got = _described(image) if isinstance(image, np.ndarray) else type(image).__name__
+        got = described(image) if isinstance(image, np.ndarray) else type(image).__name__
         raise DataError(f"{where}an image must be a path, a PIL image or {_ARRAYS}; got {got}")
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels > 4 or not array.size:
-        raise DataError(f"{where}an image must be {_ARRAYS}; got {_described(array)}")
+        raise DataError(f"{where}an image must be {_ARRAYS}; got {described(array)}")
     array = array[:, :, 0] if array.ndim == 3 and channels == 1 else array
     return pixels_of(Image.fromarray(array))
 
 
+def is_video(path) -> bool:
+    """Whether a path has the suffix of a video file."""
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+
+
 def check_file(path) -> None:
-    """Raises DataError where a path is no file that could hold an image; does not open it."""
+    """Raises DataError where a path cannot be an image or a video; does not open the file."""
+    kind, a_kind = ("video", "a video") if is_video(path) else ("image", "an image")
     try:
         found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise DataError(f"{path}: no such image") from None
+        raise DataError(f"{path}: no such {kind}") from None
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable image: {_reason(error)}") from None
+        raise DataError(f"{path}: not a readable {kind}: {reason(error)}") from None
     if stat.S_ISDIR(found.st_mode):
-        raise DataError(f"{path}: expected an image file, got a folder")
+        raise DataError(f"{path}: expected {a_kind} file, got a folder")
     if not stat.S_ISREG(found.st_mode):
-        raise DataError(f"{path}: expected an image file, got a pipe, a socket or a device")
+        raise DataError(f"{path}: expected {a_kind} file, got a pipe, a socket or a device")
     if not found.st_size:
-        raise DataError(f"{path}: expected an image, got an empty file")
+        raise DataError(f"{path}: expected {a_kind}, got an empty file")
+
+
+def image_size(path) -> tuple[int, int] | None:
+    """Height and width of the upright image in a file, from its header; None if it has none."""
+    try:
+        with warnings.catch_warnings(), Image.open(path) as opened:
+            warnings.simplefilter("ignore")
+            # the method of PNG files would decode the pixels
+            turned = Image.Image.getexif(opened).get(ORIENTATION, 1) >= 5
+            return opened.size if turned else opened.size[::-1]
+    except Exception:  # reading the pixels will tell what is wrong
+        return None
 
 
 def _pixels_of_file(path):
@@ -200,7 +159,7 @@ def _decoded(decode, where):
     except MemoryError:
         raise DataError(f"{where}image too large for the memory of this machine") from None
     except Exception as error:  # Pillow lets whatever its parsers meet in damaged files through
-        raise DataError(f"{where}not a readable image: {_reason(error)}") from None
+        raise DataError(f"{where}not a readable image: {reason(error)}") from None
     if not pixels.size:
         raise DataError(f"{where}expected an image with pixels, got the shape {pixels.shape}")
     return pixels
@@ -215,20 +174,13 @@ def _too_large(error):
     return f"it has {size:.1f} megapixels and the limit is {limit:.1f}; make it smaller first"
 
 
-def _reason(error):
+def reason(error) -> str:
+    """What an error says, in one line."""
     message = getattr(error, "strerror", None) or " ".join(str(error).split())
     return message or type(error).__name__
 
 
-def _three_channels(image, where):
-    image = np.asarray(image)
-    fits = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] in (1, 3)
-    if not fits or not image.size:
-        raise DataError(f"{where}expected (H, W, 3) or (H, W, 1) uint8, got {_described(image)}")
-    return image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)
-
-
-def _described(array):
+def described(array) -> str:
     """Shape and type of an array, and what was probably meant."""
     hint = ""
     if array.dtype != np.uint8:
