@@ -187,6 +187,7 @@ def check_results(command, words, where):
     out = pathlib.Path(words[words.index("--out") + 1]) if "--out" in words else None
     run_folder = pathlib.Path("runs" * (words[0] in models.names()), words[0])
     if command == "convert":
+        out = out / "train" if "--split" in words else out
         data, report = (json.loads((out / f"{n}.json").read_text()) for n in ("dataset", "report"))
         assert data["objects"] >= len(data["labels"]["names"]) and not report["problems"], where
     elif command == "train":
