@@ -7,7 +7,8 @@ import pytest
 from eye import SCALED, Eye, scene
 from PIL import Image
 
-from kdet import cli, models
+from kdet import cli
+from kdet.models import loading
 from kdet.predict import detect
 from kdet.predict.images import image_size
 from kdet.predict.run import canvas_of, file_batches
@@ -30,7 +31,7 @@ def command(tmp_path, monkeypatch, capsys):
 
     def run(*arguments):
         eye = Looking()
-        monkeypatch.setattr(models, "load", lambda name, weights: eye)
+        monkeypatch.setattr(loading, "load_source", lambda source: eye)
         code = cli.main(["detect", "yolov3_r34", *map(str, arguments), "--out", "out"])
         rows = json.loads((tmp_path / "out" / "detections.json").read_text())
         return code, rows, capsys.readouterr().err.splitlines(), eye
@@ -104,7 +105,7 @@ def test_tiles(command, tmp_path):
     ],
 )
 def test_flags_are_checked_before_the_detector_is_loaded(flags, said, monkeypatch, capsys):
-    monkeypatch.setattr(models, "load", None)
+    monkeypatch.setattr(loading, "load_source", None)
     assert cli.main(["detect", "yolov3_r34", "a.jpg", *flags]) == 1
     assert capsys.readouterr().err == f"kdet detect: {said}\n"
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from kdet import cli, models
+from kdet import cli
 from kdet.config import Data, LabelMap
 from kdet.errors import DataError
+from kdet.models import loading
 from kdet.predict import check_file, detect, listed, load_image
 
 GRADIENT = np.arange(60 * 80, dtype=np.uint16).reshape(60, 80) // 20  # 0..239
@@ -39,7 +40,7 @@ class FakeDetector:
 def command(tmp_path, monkeypatch, capsys):
     """Runs `kdet detect` in tmp_path; gives the exit code, the rows, and the lines of stderr."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(models, "load", lambda name, weights: FakeDetector())
+    monkeypatch.setattr(loading, "load_source", lambda source: FakeDetector())
 
     def run(*images, out="out"):
         code = cli.main(["detect", "yolov3_r34", *map(str, images), "--out", out])
@@ -130,7 +131,7 @@ def test_several_folders_and_what_is_missing(command, tmp_path):
 
 @pytest.mark.parametrize("images", [["none"], ["none", "x.jpg"], ["x.jpg"], ["x.jpg", "y.jpg"]])
 def test_no_image_at_all_loads_no_detector(images, command, tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "load", None)
+    monkeypatch.setattr(loading, "load_source", None)
     (tmp_path / "none").mkdir()
     code, rows, errors = command(*images)
     assert code == 1 and rows is None and len(errors) == len(images)

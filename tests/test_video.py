@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from eye import SCALED, Eye, scene
 
-from kdet import cli, models
+from kdet import cli
 from kdet.detections import Detections
 from kdet.errors import ConfigError
+from kdet.models import loading
 from kdet.predict import detect
 from kdet.predict.video import import_av
 
@@ -42,7 +43,7 @@ def command(tmp_path, monkeypatch, capsys):
     """Runs `kdet detect` in tmp_path; gives the exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     eye = Watching()
-    monkeypatch.setattr(models, "load", lambda name, weights: eye)
+    monkeypatch.setattr(loading, "load_source", lambda source: eye)
 
     def run(*arguments, stop_at=None):
         eye.stop_at = stop_at
@@ -216,7 +217,7 @@ def test_videos_and_images_together(command, tmp_path):
 def test_without_pyav_one_line_tells_what_to_install(monkeypatch, tmp_path, capsys):
     (tmp_path / "a.mp4").write_text("x")
     monkeypatch.setitem(sys.modules, "av", None)
-    monkeypatch.setattr(models, "load", None)
+    monkeypatch.setattr(loading, "load_source", None)
     with pytest.raises(ConfigError):
         import_av()
     assert cli.main(["detect", "yolov3_r34", str(tmp_path / "a.mp4")]) == 1

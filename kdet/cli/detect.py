@@ -73,13 +73,13 @@ def run(flags) -> int:
     Raises:
         KdetError: the detector cannot be loaded.
     """
-    from kdet import models
+    from kdet.models.loading import load_source
     from kdet.predict.images import is_video
 
     out, problems = flags.out, flags.problems
     videos = [path for path in flags.images if is_video(path)]
     images = [path for path in flags.images if not is_video(path)]
-    detector = models.load(flags.model, flags.weights)
+    detector = load_source(flags.source)
     out.mkdir(parents=True, exist_ok=True)
     shared = detector, out, flags, flags.options, problems
     stopped = bool(images) and _draw_images(images, *shared)

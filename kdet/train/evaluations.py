@@ -8,7 +8,7 @@ from kdet.train import previews
 from kdet.train.data_sets import check_masks
 from kdet.train.validation import validation_losses
 
-USUAL_BATCH = 8  # most images per call
+MOST_IMAGES = 8  # per call
 
 
 class Evaluations:
@@ -25,13 +25,18 @@ class Evaluations:
         best: the best metric so far. None if there is none or it is undefined.
         evaluated: step of the last evaluation.
         stale: number of evaluations since the best one.
-        latest: name -> number of the last evaluation in this process, with "loss" names in front.
+        latest: name -> number of the last evaluation in this process: its losses and metrics.
     """
 
     def __init__(self, detector, trainer, val, every: int, until: int, patience=None):
         self.detector, self.trainer, self.val = detector, trainer, val
         self.every, self.until, self.patience = every, until, patience
         self.best, self.evaluated, self.stale, self.latest = None, 0, 0, {}
+
+    @property
+    def batch(self) -> int:
+        """Images per call of an evaluation."""
+        return min(self.detector.recipe.schedule.batch, MOST_IMAGES)
 
     @property
     def state(self) -> dict:
@@ -58,18 +63,16 @@ class Evaluations:
         Returns:
             True if the metric is the best so far. An undefined metric counts as the best.
         """
-        step, recipe, val = self.trainer.step, self.detector.recipe, self.val
-        voc = recipe.data.dataset == "voc"
-        batch = min(recipe.schedule.batch, USUAL_BATCH)
+        step, data, val = self.trainer.step, self.detector.data, self.val
         with self.trainer.averaged():
-            metrics = evaluate(self.detector, val, recipe.data, batch, "voc" if voc else "coco")
-            losses = self._losses(batch)
+            metrics = evaluate(self.detector, val, data, self.batch, data.metric)
+            losses = self._losses()
             sheet = previews.prediction_sheet(self.detector, val)
         numbers = {k: v for k, v in metrics.items() if k != "per_class"}
         progress.write(step, {"eval": numbers, **({"val_losses": losses} if losses else {})})
         progress.picture(step, "predictions", sheet)
         say(f"after {step} steps\n{format_table(metrics)}")
-        value = metrics["mAP_11point" if voc else "AP"]
+        value = metrics["mAP_11point" if data.metric == "voc" else "AP"]
         better = value is None or self.best is None or value > self.best
         if value is None:
             say("the metric is undefined; best.npz is the latest checkpoint")
@@ -78,7 +81,7 @@ class Evaluations:
         self.evaluated, self.latest = step, {**losses, **numbers}
         return better
 
-    def _losses(self, batch):
+    def _losses(self):
         """Validation losses, or {} where the validation set has nothing to learn from."""
         recipe, val = self.detector.recipe, self.val
         if not val.index["objects"].any() or self.trainer.strategy.num_replicas_in_sync > 1:
@@ -88,4 +91,4 @@ class Evaluations:
                 check_masks(val, recipe.name)
             except DataError:
                 return {}
-        return validation_losses(self.trainer, val, recipe.data, batch)
+        return validation_losses(self.trainer, val, recipe.data, self.batch)

@@ -72,9 +72,7 @@ def fit(detector, data, epochs=None, batch=None, out=None, callbacks=(), **optio
     parsed = parse(recipe.name, [*given, *settings])
     check(recipe, parsed, init="init" in options)
     run = train(recipe, parsed, None if "init" in options else detector, callbacks)
-    for name in ("network", "model", "config", "data", "labels", "recipe", "trained"):
-        setattr(detector, name, getattr(run.detector, name))
-    detector._compiled = None
+    vars(detector).update(vars(run.detector))
     return History(out, read_log(out / LOG), run.complete)
 
 

@@ -22,7 +22,6 @@ from kdet.train.cli import with_options
 from kdet.train.image_size import describe_size, fitted_size, smallest_side
 from kdet.train.start import start_kind
 
-STARTS = ("detector", "backbone", "nothing")
 # learning rate of RMSProp at 16 images per step; its momentum of 0.9 makes each step ten times as
 # large. A detector should change less than a backbone, and deep random networks diverge sooner.
 RATES = {"detector": 1e-4, "backbone": 2e-4, "nothing": 1e-4}

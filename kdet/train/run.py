@@ -244,8 +244,8 @@ class TrainingRun:
         with self.trainer.averaged() if not self.evaluations.stale else nullcontext():
             folder = export(self.detector, self.out / "saved_model")
             if self.evaluations.evaluated:
-                log, batch = self.out / LOG, min(self.recipe.schedule.batch, 8)
-                numbers = analyse(self.detector, self.val, self.out / "analysis", log, batch)
+                out, log, batch = self.out / "analysis", self.out / LOG, self.evaluations.batch
+                numbers = analyse(self.detector, self.val, out, log, batch)
                 self._print(numbers["summary"])
         self._print(f"checkpoints, log.jsonl and pictures in {self.out}; SavedModel in {folder}")
         if self.evaluations.evaluated:
