@@ -12,6 +12,7 @@ from kdet.data.decode import decode
 from kdet.data.records import Records
 
 MOST_RECORDS = 3000  # records to read; more would change the result little
+MOST_EDGES = 256  # longer outlines count as this many
 
 
 class Statistics(NamedTuple):
@@ -25,6 +26,7 @@ class Statistics(NamedTuple):
         labels: (m,) int32.
         box_sizes: (m, 2) int32 h, w of the image of each box.
         box_records: (m,) int64 record number of each box.
+        edges: (m,) int64 edges of the outline of each box; all 0 where masks were not read.
     """
 
     names: tuple[str, ...]
@@ -34,6 +36,7 @@ class Statistics(NamedTuple):
     labels: np.ndarray
     box_sizes: np.ndarray
     box_records: np.ndarray
+    edges: np.ndarray
 
     def resized(self, data) -> np.ndarray:
         """(m, 4) the boxes in pixels of the resized images; `data` is a `kdet.config.Data`."""
@@ -48,23 +51,27 @@ class Statistics(NamedTuple):
         return np.array([weight[label] for label in self.labels.tolist()])
 
 
-def read_statistics(records: Records, most: int = MOST_RECORDS) -> Statistics:
+def read_statistics(records: Records, most: int = MOST_RECORDS, masks: bool = False) -> Statistics:
     """Reads the objects of a data set. No image is decoded.
 
     Args:
         records: the data set.
         most: number of records to read at most, evenly spaced.
+        masks: whether to read the outlines of the objects, too.
     Raises:
-        DataError: a record is damaged.
+        DataError: a record is damaged, or an object has no outline although `masks`.
     """
     numbers = np.unique(np.linspace(0, len(records) - 1, min(most, len(records))).astype(np.int64))
 
     def read(number):
-        example = decode(records.read(number), pixels=False)
+        example = decode(records.read(number), MOST_EDGES if masks else 0, pixels=False)
         keep = ~example["crowd"]
         labels = example["labels"][keep]
         size = tf.repeat(example["original_size"][None], tf.size(labels), 0)
-        return example["boxes"][keep], labels, size, tf.fill(tf.shape(labels), number)
+        edges = tf.zeros_like(labels, tf.int64)
+        if masks:
+            edges = tf.math.count_nonzero(example["mask_parts"][keep] >= 0, axis=1)
+        return example["boxes"][keep], labels, size, tf.fill(tf.shape(labels), number), edges
 
     parallel = tf.data.AUTOTUNE
     dataset = tf.data.Dataset.from_tensor_slices(numbers).map(read, num_parallel_calls=parallel)

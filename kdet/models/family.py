@@ -52,8 +52,8 @@ class Family:
         best_iou: (config, `kdet.models.anchor_fit.Objects`) -> (m,) the largest IoU of each object
             with an anchor. None for a family without anchors.
         fit_anchors: (config, Objects) -> the config with anchors that fit the objects.
-        fit_counts: (config, `kdet.data.statistics.Statistics`, `kdet.config.Data`) -> the config
-            with counts that fit the number of objects and the size of the images.
+        fit_counts: (config, `kdet.data.statistics.Statistics`, `kdet.config.Data`, start) -> the
+            config with counts and widths that fit the number of objects and the size of the images.
         smallest_object: side in pixels of the smallest object that the finest level finds well.
     """
 

@@ -40,6 +40,8 @@ def batched_nms(
         indices: (B, keep) int32 into N, by descending score; equal scores by ascending index.
         taken: (B, keep) bool; False where fewer than `keep` boxes remain.
     """
+    if tf_kernels.is_for_engines():
+        return _of_one(boxes, scores, valid, iou_threshold, keep, classes)
     total = boxes.shape[1]
     block = min(block, total)
     rounds = -(-total // block)
@@ -55,6 +57,16 @@ def batched_nms(
     kept, taken = tf_kernels.xla_compiled(lambda *tensors: _walk(settings, *tensors), *tensors)
     # an unused index may be in the padding of the last block
     return ops.where(taken, kept if ordered else gather.batch_gather(order, kept), 0), taken
+
+
+def _of_one(boxes, scores, valid, iou_threshold, keep, classes):
+    """`batched_nms` for a batch of one image. Boxes of different classes are moved apart."""
+    boxes, scores = boxes[0], ops.where(valid, scores, float("-inf"))[0]
+    if classes is not None:
+        apart = ops.max(boxes) - ops.min(boxes) + 1.0
+        boxes = boxes + (ops.cast(classes[0], "float32") * apart)[:, None]
+    index, used = tf_kernels.nms_of_one(boxes, scores, iou_threshold, keep)
+    return index[None], (ops.arange(keep, dtype="int32") < used)[None]
 
 
 def _walk(settings, boxes, valid, classes=None):
@@ -143,7 +155,7 @@ def multiclass_nms(
         return gather_detections(boxes, scores, labels, index, taken), more
 
     quick = QUICK * keep
-    if quick >= min(pairs, flat.shape[1] or pairs):
+    if tf_kernels.is_for_engines() or quick >= min(pairs, flat.shape[1] or pairs):
         return attempt(pairs)[0]
     found, more = attempt(quick)
     return ops.cond(more, lambda: attempt(pairs)[0], lambda: found)

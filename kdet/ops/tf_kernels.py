@@ -10,11 +10,13 @@ import contextvars
 import keras
 
 _PORTABLE = contextvars.ContextVar("portable", default=False)
+_ENGINE = contextvars.ContextVar("engine", default=False)
 
 
 def has_crop_and_resize():
     """Whether `crop_and_resize_align` works here, which needs TensorFlow outside XLA."""
-    return keras.backend.backend() == "tensorflow" and not _inside_xla()
+    tensorflow = keras.backend.backend() == "tensorflow"
+    return tensorflow and not _ENGINE.get() and not _inside_xla()
 
 
 def _inside_xla():
@@ -34,6 +36,49 @@ def without_xla():
         yield
     finally:
         _PORTABLE.reset(token)
+
+
+@contextlib.contextmanager
+def for_engines():
+    """Context for graphs of one image that other engines read: no XLA, and one operation for NMS.
+
+    Some engines lack the operations of `crop_and_resize_align`, and run loops slowly.
+    """
+    token = _ENGINE.set(True)
+    try:
+        with without_xla():
+            yield
+    finally:
+        _ENGINE.reset(token)
+
+
+def is_for_engines():
+    """Whether a graph for other engines is being made."""
+    return _ENGINE.get()
+
+
+def nms_of_one(boxes, scores, iou_threshold, keep):
+    """Greedy NMS of the boxes of one image, as one operation that other engines know.
+
+    Args:
+        boxes: (N, 4) float32.
+        scores: (N,) float32; -inf marks boxes that must not be taken.
+        iou_threshold: boxes with a strictly larger IoU are dropped.
+        keep: number of boxes to keep.
+    Returns:
+        (keep,) int32 indices by descending score, 0 in unused entries, and the number of used ones.
+    """
+    import tensorflow as tf
+
+    found = tf.raw_ops.NonMaxSuppressionV4(
+        boxes=boxes,
+        scores=scores,
+        max_output_size=keep,
+        iou_threshold=iou_threshold,
+        score_threshold=-1e9,
+        pad_to_max_output_size=True,
+    )
+    return found.selected_indices, found.valid_outputs
 
 
 def xla_compiled(function, *tensors):

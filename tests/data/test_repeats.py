@@ -20,7 +20,7 @@ def test_factors_by_hand():
     box_records = np.array([*range(8), 3, 3, 5])
     labels = np.array([0] * 8 + [1] * 3, np.int32)
     boxes = np.zeros((11, 4), np.float32)
-    found = Statistics(("a", "b"), sizes, np.ones(8), boxes, labels, sizes[:1], box_records)
+    found = Statistics(("a", "b"), sizes, np.ones(8), boxes, labels, sizes[:1], box_records, 0)
     factors = repeat_factors(found, 0.5)
     assert factors == pytest.approx([1, 1, 1, 2**0.5, 1, 2**0.5, 1, 1])
     assert (repeat_factors(found, 0.2) == 1).all()

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kdet.layers.conv_norm import FrozenNormConv2D
 from kdet.layers.fpn import FPN
@@ -113,3 +114,31 @@ def test_detections_by_hand():
     scores = 1 / (1 + np.exp([-2.0, 4.0, 9.0]))
     np.testing.assert_allclose(np.array(found["scores"])[0, :3], scores, rtol=1e-5)
     np.testing.assert_allclose(np.array(found["boxes"])[0, :2], [[0, 0, 10, 19], [20, 0, 30, 19]])
+
+
+def test_a_level_of_unknown_size_has_no_copies_of_its_first_anchor():
+    """P4 has one anchor where ten are asked for; the other nine must not be taken from it."""
+    anchors = {name: np.array([[0, 0, 10, 10]] * 2, "float32") for name in ("P3", "P4")}
+    anchors["P4"] = np.array([[20, 0, 30, 10], [40, 0, 50, 10]], "float32")
+    logits = {"P3": [[[2, -9], [1, -9]]], "P4": [[[0, -4], [-1, -5]]]}
+    logits = {name: np.array(values, "float32") for name, values in logits.items()}
+    deltas = {name: np.zeros((1, 2, 4), "float32") for name in anchors}
+    layer = RetinaDetections(pre_nms_top_n_per_level=4, max_detections=5)
+    images = [np.zeros((1, 64, 64, 3), "float32"), *[np.full((1, 2), 64, "float32")] * 2]
+
+    @tf.function(
+        input_signature=[
+            {n: tf.TensorSpec((1, None, 2)) for n in anchors},
+            {n: tf.TensorSpec((1, None, 4)) for n in anchors},
+            {n: tf.TensorSpec((None, 4)) for n in anchors},
+        ],
+        autograph=False,
+    )
+    def unknown(logits, deltas, anchors):
+        return layer({"logits": logits, "deltas": deltas, "anchors": anchors}, *images)
+
+    wanted = layer({"logits": logits, "deltas": deltas, "anchors": anchors}, *images)
+    found = unknown(logits, deltas, anchors)
+    assert np.array(wanted["valid"]).sum() == 5
+    for name, values in wanted.items():
+        np.testing.assert_allclose(np.array(found[name]), np.array(values), rtol=1e-6)

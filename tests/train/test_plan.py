@@ -23,7 +23,7 @@ from kdet.data.statistics import Statistics, read_statistics
 from kdet.models import names, recipe
 from kdet.train.image_size import fitted_size, smallest_side
 from kdet.train.optimizer import learning_rate
-from kdet.train.plan import fitted_schedule, is_published_data, make_plan
+from kdet.train.plan import fitted_edges, fitted_schedule, is_published_data, make_plan
 
 SSD_ROW = recipe("ssd_mobilenet_v1_voc")
 
@@ -34,7 +34,8 @@ def statistics(sides, size=(480, 640), count=None, labels=None):
     labels = np.zeros(len(sides), np.int32) if labels is None else np.array(labels, np.int32)
     sizes = np.tile(np.array(size, np.int32), (len(sides), 1))
     counts = np.full(len(sides), count or 1)
-    return Statistics(("a", "b"), sizes, counts, boxes, labels, sizes, np.arange(len(sides)))
+    numbers = np.arange(len(sides))
+    return Statistics(("a", "b"), sizes, counts, boxes, labels, sizes, numbers, 0 * numbers)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,9 @@ def test_statistics_are_those_of_the_records(records):
     assert (np.bincount(found.box_records, minlength=30) == records.index["objects"]).all()
     sums = [found.class_weights()[found.labels == label].sum() for label in set(found.labels)]
     assert sums == pytest.approx([1 / len(sums)] * len(sums))
-    part = read_statistics(records, most=3)
+    assert not found.edges.any()
+    part = read_statistics(records, most=3, masks=True)
+    assert part.edges.min() >= 3  # triangles and more
     assert set(part.box_records.tolist()) <= {0, 14, 29} and len(part.sizes) == 30
 
 
@@ -132,13 +135,25 @@ def test_a_start_from_nothing_trains_everything(records):
     planned, lines = make_plan(row, records, "nothing")
     assert planned.model.backbone == replace(R50, norm="batch", freeze_at=0)
     assert any("starts from nothing" in line for line in lines)
+    assert (planned.model.width, planned.model.head_width) == (128, 512)
+    assert any("half as wide" in line for line in lines)
     planned, _ = make_plan(row, records, "backbone")
     assert planned.model.backbone == R50
+    assert (planned.model.width, planned.model.head_width) == (256, 1024)
     assert planned.optimizer.param_groups == row.optimizer.param_groups  # biases: twice the rate
     assert planned.data.max_boxes == 8 and planned.model.roi_batch_size < 512
     rates = [group.lr_multiplier for group in SSD_ROW.optimizer.param_groups]
     planned, _ = fitted_schedule(SSD_ROW, 100, "backbone")
     assert 0.1 in rates and {g.lr_multiplier for g in planned.optimizer.param_groups} == {1.0}
+
+
+@pytest.mark.parametrize(
+    "edges, wanted",
+    [([], 16), ([4, 4, 7], 16), ([20] * 100 + [900], 32), ([500] * 10, 128)],
+)
+def test_edges_of_outlines(edges, wanted):
+    """99 of 100 outlines are kept as they are, and the number is a multiple of 16."""
+    assert fitted_edges(np.array(edges)) == wanted
 
 
 def test_every_row_can_be_planned(records):

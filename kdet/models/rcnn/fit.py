@@ -24,16 +24,18 @@ def fit_anchors(config, objects):
     return anchor_fit.fit_scale(config, best_iou, objects)
 
 
-def fit_counts(config, statistics, data):
+def fit_counts(config, statistics, data, start):
     """The config with fewer proposals and samples for images smaller than those of the row.
 
     The counts shrink with the side of the images, but there are at least four proposals and one
-    sampled foreground box for every object of a crowded image.
+    sampled foreground box for every two objects of a crowded image. Where no pretrained weights fix
+    the widths, small images get a pyramid and heads that are half as wide.
 
     Args:
         config: `kdet.config.RCNN`.
         statistics: `kdet.data.statistics.Statistics`.
         data: `kdet.config.Data` of the resized images.
+        start: what the weights start from: "detector", "backbone" or "nothing".
     """
     height, width = data.canvas_sizes()[-1]
     share = min((height * width / USUAL_AREA) ** 0.5, 1.0)
@@ -52,4 +54,6 @@ def fit_counts(config, statistics, data):
         )
     }
     samples = fitted(config.roi_batch_size, crowded / config.roi_positive_fraction / 2, 32)
+    if start == "nothing" and share < 0.5:
+        counts |= {"width": config.width // 2, "head_width": config.head_width // 2}
     return replace(config, roi_batch_size=samples, **counts)

@@ -85,13 +85,15 @@ def _best_pairs(logits, deltas, anchors, count, threshold):
     """
     logits = ops.cast(logits, "float32")
     classes = logits.shape[-1]
-    _, rows = gather.top_k(ops.max(logits, axis=-1), count)
-    logits = gather.batch_gather(logits, rows)
+    best, rows = gather.top_k(ops.max(logits, axis=-1), count)
+    # where a level of unknown size has fewer anchors, the rest are copies of the first one
+    found = (best > float("-inf"))[..., None]
+    logits = ops.where(found, gather.batch_gather(logits, rows), float("-inf"))
     value, pair = gather.top_k(ops.reshape(logits, (ops.shape(logits)[0], -1)), count)
     row, label = pair // classes, pair % classes
     anchor = gather.batch_gather(rows, row)
     boxes = box_ops.decode(gather.batch_gather(deltas, anchor), ops.take(anchors, anchor, axis=0))
-    scores = ops.sigmoid(value)
+    scores = ops.sigmoid(value)  # that of -inf is 0
     return boxes, scores, label, scores > threshold
 
 
