@@ -9,6 +9,10 @@ TEST = [
     *("jax>=0.4.38", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29", "av>=14.2"),
 ]
 
+LITERT = ["ai-edge-litert>=2.0", "ai-edge-quantizer>=0.4"]
+ONNX = ["onnx>=1.16", "onnxruntime>=1.18", "tf2onnx>=1.16"]
+OPENVINO = ["onnx>=1.16", "openvino>=2024.4", "tf2onnx>=1.16"]
+
 setup(
     name="kdet",
     version="0.1.0",
@@ -33,8 +37,11 @@ setup(
         "cuda": ["tensorflow[and-cuda]>=2.18"],
         "keras-cv": ["keras-cv>=0.9"],
         "video": ["av>=14.2"],
+        "litert": LITERT,
+        "onnx": ONNX,
+        "openvino": OPENVINO,
         "test": TEST,
-        "dev": TEST,
+        "dev": [*TEST, *LITERT, *ONNX, *OPENVINO],
     },
     entry_points={"console_scripts": ["kdet=kdet.cli:main"]},
     classifiers=[

@@ -131,7 +131,7 @@ def suppress(values, count, keep, groups, way):
     """
     import tensorflow as tf
 
-    from kdet.ops import nms, tf_kernels
+    from kdet.ops import graphs, nms
 
     boxes, scores = (tf.constant(values[name][None]) for name in ("boxes", "scores"))
     group = tf.range(count)[None] % groups if groups > 1 else None
@@ -146,7 +146,7 @@ def suppress(values, count, keep, groups, way):
 
         call = tf.function(blocks, autograph=False)
         if way == "graph":
-            with tf_kernels.without_xla():
+            with graphs.without_xla():
                 call = call.get_concrete_function(boxes, scores)
     return lambda: [x.numpy() for x in call(boxes, scores)]
 

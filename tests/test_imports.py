@@ -22,9 +22,9 @@ MAY_IMPORT = {
     "backbones": "config layers",
     "weights": "config errors files",
     "data": "config draw errors files masks",
-    "predict": "data detections errors files masks",
+    "predict": "data detections errors evaluate files masks",
     "evaluate": "config data detections errors files masks",
-    "serving": "data errors files ops",
+    "serving": "config data errors files ops predict weights",
     # train is imported by `Detector.fit` only
     "models": "backbones config data errors evaluate layers ops predict serving train weights",
     "zoo": "config models weights",

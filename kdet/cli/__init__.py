@@ -27,7 +27,7 @@ COMMANDS = {
     "train": "train a row of the zoo on your data",
     "evaluate": "measure a detector on a converted data set",
     "analyse": "show what a detector gets wrong, as one page with figures",
-    "export": "write a detector as a TensorFlow SavedModel",
+    "export": "write a detector for TensorFlow, LiteRT, ONNX or OpenVINO",
     "convert": "convert COCO, VOC or YOLO annotations to a data set of kdet",
     "describe": "count the objects of a converted data set, and draw some images",
     "zoo": "list the rows of the zoo, or show one",
@@ -96,24 +96,47 @@ def call(command, name: str, arguments) -> int:
 def _checked(command, flags):
     """Runs the checks that need no TensorFlow. Returns an exit code to end with, or None."""
     if "model" in flags:
-        from kdet.weights.sources import find_source
-
-        overrides = getattr(flags, "overrides", ())
-        flags.source = find_source(flags.model, flags.weights, overrides)
+        flags.source = _source(flags)
     return command.check(flags) if hasattr(command, "check") else None
 
 
-def add_model(parser) -> None:
+def _source(flags):
+    """What the arguments of `add_model` select."""
+    from kdet.errors import ConfigError
+    from kdet.serving.formats import is_export, source_of
+    from kdet.weights.sources import find_source
+
+    engine, overrides = getattr(flags, "engine", None), getattr(flags, "overrides", ())
+    if is_export(flags.model):
+        if overrides:
+            raise ConfigError(f"{flags.model}: settings of an exported detector cannot be changed")
+        return source_of(flags.model, engine)
+    if engine not in (None, "tensorflow"):
+        raise ConfigError(
+            f"{flags.model}: --engine is for exported detectors; kdet export writes them"
+        )
+    return find_source(flags.model, flags.weights, overrides)
+
+
+def add_model(parser, engine: bool = False) -> None:
     """Adds the arguments that select a detector: "model" and "weights" of `kdet.load`.
+
+    With `engine`, there is also one for the engine of an exported detector.
 
     `call` finds and checks the detector before `check`: `flags.source` is a
     `kdet.weights.sources.Source`.
     """
+    if engine:
+        parser.add_argument(
+            "--engine",
+            choices=("tensorflow", "litert", "onnxruntime", "openvino"),
+            help="the engine that runs an exported detector (default: that of its format)",
+        )
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help="a row of the zoo (kdet zoo lists them), the folder of a training run, or a "
-        "checkpoint (.npz)",
+        help="a row of the zoo (kdet zoo lists them), the folder of a training run, a "
+        "checkpoint (.npz), or an exported detector",
     )
     parser.add_argument(
         "--weights",

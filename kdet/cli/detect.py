@@ -18,7 +18,7 @@ _STOPPED = 130  # exit code of a program that Ctrl+C ended
 
 def add_arguments(parser):
     """The command's arguments."""
-    add_model(parser)
+    add_model(parser, engine=True)
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE", help="image files, folders of them, or video files"
     )

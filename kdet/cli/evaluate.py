@@ -41,7 +41,7 @@ def add_arguments(parser):
 
 def add_subject(parser):
     """Adds the arguments that select a detector and a data set to measure it on."""
-    add_model(parser)
+    add_model(parser, engine=True)
     parser.add_argument(
         "--data", metavar="DIR", help="a converted data set; default: the one of the training run"
     )
@@ -157,7 +157,7 @@ def at_side(data, side: int):
 def _needed(source):
     from kdet.errors import ConfigError
 
-    raise ConfigError(f"{source.recipe.name}: a row needs a data set to evaluate; pass --data")
+    raise ConfigError(f"{source.recipe.name}: needs a data set to evaluate; pass --data")
 
 
 def _sides(text):

@@ -30,6 +30,10 @@ class ModelConfig:
         """
         return None
 
+    def fits_int8(self) -> bool:
+        """Whether exports in 8-bit integers are nearly as good, which was measured."""
+        return False
+
     def needs_masks(self) -> bool:
         """Whether training uses the masks of the objects."""
         return False

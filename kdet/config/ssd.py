@@ -41,6 +41,10 @@ class SSD(ModelConfig):
         """A detector that was trained on COCO, for the backbone that it has."""
         return "ssd_mobilenet_v1_coco_pretrained.tar" if self.backbone.width == 1.0 else None
 
+    def fits_int8(self) -> bool:
+        """Exports in 8-bit integers are nearly as good, see docs/deploy.md."""
+        return True
+
     def synthetic(self, recipe: Recipe) -> Recipe:
         """The recipe for the synthetic data set, with the canvas size that the six maps need."""
         small = synthetic_recipe(recipe, side=300, base_lr=0.0001)

@@ -42,6 +42,10 @@ class YOLOv3(ModelConfig):
     nms_iou: float = 0.45
     max_detections: int = 100
 
+    def fits_int8(self) -> bool:
+        """Exports in 8-bit integers are nearly as good, see docs/deploy.md."""
+        return True
+
     def synthetic(self, recipe: Recipe) -> Recipe:
         """The recipe for the synthetic data set, with more steps for DarkNet: it learns slowly."""
         if isinstance(self.backbone, DarkNet):

@@ -86,7 +86,7 @@ def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco
     """
     if metric not in METRICS:
         raise EvaluationError(f"metric must be one of {', '.join(METRICS)}; got {metric!r}")
-    masks = metric == "coco" and "masks" in getattr(getattr(detector, "model", None), "output", ())
+    masks = metric == "coco" and getattr(detector, "draws_masks", False)
     truth, found = detect_records(detector, records, data_config, batch, masks)
     masks = masks and has_masks(truth)
     rows = result_rows(found, truth)

@@ -9,11 +9,12 @@ from kdet.errors import ConfigError
 from kdet.models.families import family_of
 from kdet.models.family import network_inputs
 from kdet.ops import tf_kernels
+from kdet.predict.predictor import Predictor
 
 INPUTS = ("image", "resized_size", "original_size")
 
 
-class Detector:
+class Detector(Predictor):
     """A network and its decoder, with the settings for images and labels.
 
     All detectors have the same inputs and outputs: {"image": (B, H, W, 3) float32 preprocessed,
@@ -38,6 +39,11 @@ class Detector:
         self.config, self.data, self.labels = config, data, labels
         self.recipe, self.trained = None, False
         self._compiled = None
+
+    @property
+    def draws_masks(self) -> bool:
+        """Whether there are masks among the outputs."""
+        return "masks" in self.model.output
 
     def __call__(self, inputs):
         """Detections of a prepared batch; inputs and outputs are in the class docstring.
@@ -65,56 +71,6 @@ class Detector:
         make = family_of(self.config).training_model
         return make(self.config, self.network) if make else self.network
 
-    def detect(self, images, threshold=0.05, batch=None, tiles=None, overlap=0.2, whole=True):
-        """Finds objects in images of any kind; see `kdet.predict.detect`.
-
-        Args:
-            images: a path, a folder, a PIL image, an array (uint8, (H, W, 3) RGB, or (H, W) or
-                (H, W, 1) grey), or a list of these.
-            threshold: detections with a lower score are left out.
-            batch: images or tiles per call; None: 1, or 4 with tiles. It changes no result.
-            tiles: True cuts large images into overlapping tiles of the size that the detector does
-                not reduce. A number of pixels or a pair (height, width) is another size.
-            overlap: the least share of a tile that its neighbour sees, too.
-            whole: whether to look at the whole image as well where it is cut into tiles.
-        Returns:
-            list of `kdet.Detections`, one per image.
-        """
-        from kdet.predict import detect
-
-        return detect(self, images, threshold, batch, tiles, overlap, whole)
-
-    def predict(self, images, batch=8) -> dict:
-        """Detections of image arrays, as arrays and in batches; see `kdet.predict.predict`.
-
-        Args:
-            images: (n, H, W, 3) uint8 RGB, or a sequence of (H, W, 3) uint8 arrays of any sizes.
-            batch: images per call.
-        Returns:
-            {"boxes": (n, N, 4), "scores": (n, N), "labels": (n, N), "valid": (n, N)[, "masks"]},
-            NumPy arrays; boxes in pixels of each image.
-        """
-        from kdet.predict import predict
-
-        return predict(self, images, batch)
-
-    def evaluate(self, data, split="val", metric=None, batch=1) -> dict:
-        """The metrics on a converted data set; see `kdet.evaluate.run.evaluate`.
-
-        Args:
-            data: folder of a data set, or the parent of its splits.
-            split: name of the split.
-            metric: "coco" or "voc"; None uses "voc" if `data.dataset` is "voc", else "coco".
-            batch: images per call.
-        Returns:
-            name -> number in 0..1, and "per_class".
-        """
-        from kdet.data.records import Records
-        from kdet.evaluate.run import evaluate
-
-        metric = metric or self.data.metric
-        return evaluate(self, Records.open(data, split), self.data, batch, metric)
-
     def fit(self, data, epochs=None, batch=None, out=None, callbacks=(), **options):
         """Trains the detector on a data set; see `kdet.train.fit.fit`.
 
@@ -133,11 +89,35 @@ class Detector:
 
         return fit(self, data, epochs, batch, out, callbacks, **options)
 
-    def export(self, folder):
-        """Writes a SavedModel that needs TensorFlow only; see `kdet.export`. Returns the folder."""
+    def export(self, path, format=None, size=None, int8=None, nms=True):
+        """Writes the detector for other programs; see `kdet.export`.
+
+        Args:
+            path: a file that ends in .tflite, .onnx or .xml; or the folder of a SavedModel.
+            format: "saved_model", "litert", "onnx" or "openvino"; None: by the name of the file.
+            size: (height, width) in pixels of the images that the network sees. None keeps its own.
+            int8: a converted data set, for LiteRT in 8-bit integers.
+            nms: False gives the candidates before non-maximum suppression.
+        Returns:
+            The path.
+        """
         from kdet.serving import export
 
-        return export(self, folder)
+        return export(self, path, format, size, int8, nms)
+
+    @staticmethod
+    def from_export(path, engine=None):
+        """An exported detector that detects and evaluates; see `kdet.serving.engines`.
+
+        Args:
+            path: what `export` wrote.
+            engine: "tensorflow", "litert", "onnxruntime" or "openvino"; None: the usual one.
+        Returns:
+            `kdet.serving.engines.EngineDetector`.
+        """
+        from kdet.serving.engines import from_export
+
+        return from_export(path, engine)
 
     def save(self, path):
         """Writes weights, recipe and labels to one file that `kdet.load(path)` reads.

@@ -50,6 +50,10 @@ def load(name, weights="released", num_classes=None, overrides=(), mirror=None) 
 
 def load_source(source: Source, num_classes=None, mirror=None) -> Detector:
     """A detector from what `kdet.weights.sources.find_source` found; see `load`."""
+    if source.kind == "export":
+        from kdet.serving.engines import from_export
+
+        return from_export(source.path, source.engine)
     if source.kind is None:
         return _random(source.recipe, num_classes)
     if source.kind == "released":

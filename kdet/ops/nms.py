@@ -3,7 +3,7 @@
 from keras import ops
 
 from kdet.ops import boxes as box_ops
-from kdet.ops import gather, tf_kernels
+from kdet.ops import gather, graphs, tf_kernels
 
 QUICK = 5  # candidates per requested detection that are nearly always enough
 
@@ -40,7 +40,7 @@ def batched_nms(
         indices: (B, keep) int32 into N, by descending score; equal scores by ascending index.
         taken: (B, keep) bool; False where fewer than `keep` boxes remain.
     """
-    if tf_kernels.is_for_engines():
+    if graphs.for_other_engines():
         return _of_one(boxes, scores, valid, iou_threshold, keep, classes)
     total = boxes.shape[1]
     block = min(block, total)
@@ -147,15 +147,14 @@ def multiclass_nms(
     def suppress(boxes, scores, index):
         boxes, labels = gather.batch_gather(boxes, index // classes), index % classes
         valid = ops.logical_and(scores > score_threshold, _rank(labels, classes) < per_class)
-        index, taken = batched_nms(
-            boxes, scores, valid, iou_threshold, keep, labels, min_overlap, block=64, ordered=True
-        )
-        short = ops.logical_not(ops.all(taken, axis=1))
+        options = {"min_overlap": min_overlap, "block": 64, "ordered": True}
+        found = detections(boxes, scores, labels, valid, iou_threshold, keep, **options)
+        short = ops.logical_not(ops.all(found["valid"], axis=1))
         more = ops.any(ops.logical_and(short, scores[:, -1] > score_threshold))
-        return gather_detections(boxes, scores, labels, index, taken), more
+        return found, more
 
     quick = QUICK * keep
-    if tf_kernels.is_for_engines() or quick >= min(pairs, flat.shape[1] or pairs):
+    if graphs.for_other_engines() or quick >= min(pairs, flat.shape[1] or pairs):
         return attempt(pairs)[0]
     found, more = attempt(quick)
     return ops.cond(more, lambda: attempt(pairs)[0], lambda: found)
@@ -169,15 +168,21 @@ def _rank(labels, classes):
     return ops.sum(ops.cumsum(own, axis=2) * own, axis=1) - 1
 
 
-def gather_detections(boxes, scores, labels, index, taken):
-    """The detections that NMS kept.
+def detections(boxes, scores, labels, valid, iou_threshold, keep, **options):
+    """NMS of candidates of several classes, and the detections that remain.
 
     Args:
-        boxes, scores, labels: (B, N, 4), (B, N), (B, N) candidates.
-        index, taken: results of `batched_nms`.
+        boxes, scores, labels, valid: (B, N, 4), (B, N), (B, N), (B, N) candidates.
+        iou_threshold, keep, **options: see `batched_nms`.
     Returns:
-        {"boxes", "scores", "labels", "valid"} as `multiclass_nms` returns them.
+        {"boxes", "scores", "labels", "valid"} as `multiclass_nms` returns them. In a graph without
+        NMS for other engines, they are the candidates.
     """
+    if graphs.wants_candidates():
+        index = ops.arange(boxes.shape[1], dtype="int32")[None]
+        taken = valid
+    else:
+        index, taken = batched_nms(boxes, scores, valid, iou_threshold, keep, labels, **options)
     return {
         "boxes": ops.where(taken[..., None], gather.batch_gather(boxes, index), 0.0),
         "scores": ops.where(taken, gather.batch_gather(scores, index), 0.0),

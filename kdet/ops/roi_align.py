@@ -9,7 +9,7 @@ and a sample farther outside is 0. Gradients flow to the features, not to the bo
 from keras import ops
 
 from kdet.ops import boxes as box_ops
-from kdet.ops import tf_kernels
+from kdet.ops import graphs, tf_kernels
 
 CHUNK = 32  # RoIs per step of `adaptive_roi_align`, which limits its memory
 
@@ -67,15 +67,32 @@ def multilevel_roi_align(features, boxes, size, samples=2, repeatable=True):
     start = _per_box([sum(counts[:i]) for i in range(len(counts))], level - first)
     start = start + ops.arange(batch, dtype="int32")[:, None] * sum(counts)
 
-    pooled = 0.0
-    for x, x_weight in _bilinear_weights(*extents[0], width, size, samples):
-        for y, y_weight in _bilinear_weights(*extents[1], height, size, samples):
-            row = start[..., None] + y * width[..., None]
-            weight = y_weight[..., :, None] * x_weight[..., None, :]
-            values = ops.take(flat, row[..., :, None] + x[..., None, :], axis=0)
-            pooled = pooled + ops.cast(values, "float32") * weight[..., None]
-    shape = (-1, boxes.shape[1], size, samples, size, samples, channels)
-    return ops.cast(ops.sum(ops.reshape(pooled, shape), axis=(3, 5)), flat.dtype)
+    columns = _bilinear_weights(*extents[0], width, size, samples)
+    rows = _bilinear_weights(*extents[1], height, size, samples)
+    bins = graphs.for_other_engines()  # they have no arrays of seven axes
+    if bins:
+        columns, rows = _one_per_bin(columns, samples), _one_per_bin(rows, samples)
+    pooled = sum(_weighted(flat, start, width, x, y) for x in columns for y in rows)
+    if not bins:
+        shape = (-1, boxes.shape[1], size, samples, size, samples, channels)
+        pooled = ops.sum(ops.reshape(pooled, shape), axis=(3, 5))
+    return ops.cast(pooled, flat.dtype)
+
+
+def _weighted(flat, start, width, column, row):
+    """(B, N, n, n, C) cells of the table `flat` times their weights, see `_bilinear_weights`."""
+    (x, x_weight), (y, y_weight) = column, row
+    y = start[..., None] + y * width[..., None]
+    values = ops.take(flat, y[..., :, None] + x[..., None, :], axis=0)
+    weight = y_weight[..., :, None] * x_weight[..., None, :]
+    return ops.cast(values, "float32") * weight[..., None]
+
+
+def _one_per_bin(weights, samples):
+    """`_bilinear_weights`, divided into parts that have one sample of each bin."""
+    return [
+        (cell[..., k::samples], w[..., k::samples]) for cell, w in weights for k in range(samples)
+    ]
 
 
 def adaptive_roi_align(features, boxes, size, stride):

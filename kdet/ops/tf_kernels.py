@@ -4,19 +4,15 @@ No other file of the backend-independent core imports TensorFlow or JAX. Every c
 has an alternative for backends without it.
 """
 
-import contextlib
-import contextvars
-
 import keras
 
-_PORTABLE = contextvars.ContextVar("portable", default=False)
-_ENGINE = contextvars.ContextVar("engine", default=False)
+from kdet.ops import graphs
 
 
 def has_crop_and_resize():
     """Whether `crop_and_resize_align` works here, which needs TensorFlow outside XLA."""
     tensorflow = keras.backend.backend() == "tensorflow"
-    return tensorflow and not _ENGINE.get() and not _inside_xla()
+    return tensorflow and not graphs.for_other_engines() and not _inside_xla()
 
 
 def _inside_xla():
@@ -26,35 +22,6 @@ def _inside_xla():
     except ImportError:  # both names are private; if they disappear, the slower path is safe
         return True
     return GraphOrParentsInXlaContext(ops.get_default_graph())
-
-
-@contextlib.contextmanager
-def without_xla():
-    """Context in which `xla_compiled` does not compile, so that graphs run without XLA."""
-    token = _PORTABLE.set(True)
-    try:
-        yield
-    finally:
-        _PORTABLE.reset(token)
-
-
-@contextlib.contextmanager
-def for_engines():
-    """Context for graphs of one image that other engines read: no XLA, and one operation for NMS.
-
-    Some engines lack the operations of `crop_and_resize_align`, and run loops slowly.
-    """
-    token = _ENGINE.set(True)
-    try:
-        with without_xla():
-            yield
-    finally:
-        _ENGINE.reset(token)
-
-
-def is_for_engines():
-    """Whether a graph for other engines is being made."""
-    return _ENGINE.get()
 
 
 def nms_of_one(boxes, scores, iou_threshold, keep):
@@ -87,7 +54,7 @@ def xla_compiled(function, *tensors):
     Use it for many small operations, whose dispatch costs more than the arithmetic. Each new shape
     is compiled on its first run. No gradient passes.
     """
-    if keras.backend.backend() != "tensorflow" or _PORTABLE.get():
+    if keras.backend.backend() != "tensorflow" or graphs.portable():
         return function(*tensors)
     import tensorflow as tf
 

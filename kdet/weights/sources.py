@@ -21,9 +21,10 @@ class Source:
     Attributes:
         recipe: the recipe, with overrides.
         labels: those of a checkpoint of kdet, or of the data set of a row. None: they are unknown.
-        kind: "released", "paddle" or "kdet"; None for random weights.
-        path: the checkpoint of the kinds "paddle" and "kdet".
+        kind: "released", "paddle", "kdet" or "export"; None for random weights.
+        path: the checkpoint of the kinds "paddle" and "kdet", or the exported detector.
         entries, meta: the description of a checkpoint of kdet, see `kdet.weights.npz`.
+        engine: the engine of an exported detector.
     """
 
     recipe: Recipe
@@ -32,6 +33,7 @@ class Source:
     path: Path | None = None
     entries: dict[str, Entry] = field(default_factory=dict)
     meta: dict = field(default_factory=dict)
+    engine: str | None = None
 
 
 def find_source(name, weights="released", overrides=()) -> Source:

@@ -63,11 +63,8 @@ class BoxDetections(Decoder):
         )
         boxes = box_ops.clip(box_ops.decode(deltas, boxes, self.variances), original_size)
         valid = scores > self.score_threshold
-        settings = (self.nms_iou, self.max_detections, label)
-        index, taken = nms.batched_nms(
-            boxes, scores, valid, *settings, min_overlap=1.0, ordered=True
-        )
-        return nms.gather_detections(boxes, scores, label, index, taken)
+        settings = (self.nms_iou, self.max_detections)
+        return nms.detections(boxes, scores, label, valid, *settings, min_overlap=1.0, ordered=True)
 
 
 @keras.saving.register_keras_serializable("kdet", name="MaskRegions")

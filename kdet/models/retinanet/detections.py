@@ -68,10 +68,8 @@ class RetinaDetections(Decoder):
             canvas = ops.cast(ops.stack(ops.shape(image)[1:3]), "float32")
             limit = ops.round(canvas[None] * scale)  # the reference rounds the padded size
         boxes = box_ops.upright(box_ops.clip(box_ops.rescale(boxes, scale), limit))
-        index, taken = nms.batched_nms(
-            boxes, scores, valid, self.nms_iou, self.max_detections, labels, min_overlap=1.0
-        )
-        return nms.gather_detections(boxes, scores, labels, index, taken)
+        candidates = boxes, scores, labels, valid
+        return nms.detections(*candidates, self.nms_iou, self.max_detections, min_overlap=1.0)
 
 
 def _best_pairs(logits, deltas, anchors, count, threshold):
