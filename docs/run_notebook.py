@@ -8,14 +8,24 @@ The settings replace lines of the first code cell for this run. The stored cell 
 from __future__ import annotations
 
 import argparse
+import base64
+import io
+import os
 import re
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from PIL import Image
 
 NOTEBOOKS = Path(__file__).parent / "notebooks"
 HOUR = 3600
+WIDTH = 1000  # pixels of a stored picture
+BAR = re.compile(r"\d+%\|")
+NOTICE = re.compile(
+    r"WARNING: All log messages before|[IWE]0000 |To enable the following instructions|"
+    r"INFO:tensorflow:Assets"
+)
 
 
 def run(book, settings, folder, timeout=2 * HOUR):
@@ -44,16 +54,48 @@ def run(book, settings, folder, timeout=2 * HOUR):
     for cell in done.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
-            cell.outputs = [_tidy(out) for out in cell.outputs]
+            tidy(cell, folder)
     return done
 
 
-def _tidy(out):
-    """An output as a reader sees it: the last state of progress bars, and no personal folder."""
-    if out.output_type == "stream":
-        shown = (line.rpartition("\r")[2] for line in out.text.split("\n"))
-        out.text = "\n".join(shown).replace(str(Path.home()), "~")
-    return out
+def tidy(cell, folder):
+    """Leaves of the outputs of a cell what a reader wants to see.
+
+    The text of each stream becomes one output, with the last state of progress bars, and without
+    TensorFlow's start-up messages and personal folders. Pictures become JPEG files.
+    """
+    texts, others = {}, []
+    for out in cell.outputs:
+        if out.output_type == "stream":
+            texts[out.name] = texts.get(out.name, "") + out.text
+        elif "image/png" in out.get("data", {}):
+            picture = Image.open(io.BytesIO(base64.b64decode(out.data.pop("image/png"))))
+            out.data["image/jpeg"] = _jpeg(picture)
+            others.append(out)
+        else:
+            others.append(out)
+    places = {os.environ.get("KDET_HOME", ""): "~/.cache/kdet", str(Path(folder).resolve()): "."}
+    places[str(Path.home())] = "~"
+    streams = []
+    for name, text in texts.items():
+        lines = [line.rpartition("\r")[2].rstrip() for line in text.split("\n")]
+        bars = [line for line in lines if BAR.search(line)]
+        lines = [line for line in lines if line and not NOTICE.match(line)]
+        lines = [line for line in lines if line not in bars[:-1] or line == bars[-1]]
+        shown = "\n".join(dict.fromkeys(lines))
+        for place, short in places.items():
+            shown = shown.replace(place, short) if place else shown
+        if shown:
+            streams.append(nbformat.v4.new_output("stream", name=name, text=shown + "\n"))
+    cell.outputs = streams + others
+
+
+def _jpeg(picture):
+    picture = picture.convert("RGB")
+    picture.thumbnail((WIDTH, 10 * WIDTH))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=80)
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def main():

@@ -145,10 +145,10 @@ def stand_ins(folder):
         ("VOCdevkit/VOC2007", VOC_LABELS.names),
     ):
         for seed, part in enumerate(("train", "test")):
-            stems = _voc(folder / name, "JPEGImages", "Annotations", part, labels, seed)
+            stems = voc_part(folder / name, "JPEGImages", "Annotations", part, labels, seed)
             _lines(folder / name / "ImageSets/Main" / f"{part}.txt", stems)
     for seed, part in enumerate(("train", "valid")):
-        stems = _voc(folder / "roadsign", "images", "annotations", part, SIGNS, seed)
+        stems = voc_part(folder / "roadsign", "images", "annotations", part, SIGNS, seed)
         pairs = [f"./images/{stem}.jpg ./annotations/{stem}.xml" for stem in stems]
         _lines(folder / "roadsign" / f"{part}.txt", pairs)
     _lines(folder / "roadsign/label_list.txt", SIGNS)
@@ -207,7 +207,7 @@ def _coco(path, images, ids, seed):
     path.write_text(json.dumps(data))
 
 
-def _voc(folder, images, annotations, part, labels, seed):
+def voc_part(folder, images, annotations, part, labels, seed):
     """The images and XML files of a part of a VOC tree; returns their stems."""
     stems = []
     for number, scene in enumerate(_scenes(len(labels))):
