@@ -67,7 +67,8 @@ def measure(name, image, rounds, int8=None):
     for label, taken in times.items():
         low, middle, high = np.quantile(own / np.array(taken), (0, 0.5, 1))
         ratio = "1" if label == "kdet" else f"{middle:.2f} ({low:.2f} to {high:.2f})"
-        same = "" if label == "kdet" else f"{agreement(found[label], found['kdet']):.0%}"
+        exact = label != "kdet" and "int8" not in label
+        same = f"{agreement(found[label], found['kdet']):.0%}" if exact else ""
         megabytes = f"{sizes[label]:.1f}" if label in sizes else ""
         ms = 1000 * statistics.median(taken)
         print(

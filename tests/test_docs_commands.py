@@ -81,6 +81,8 @@ def page(name):
 
 @pytest.mark.parametrize("name", [p for p in PAGES if documents.blocks(page(p))])
 def test_the_blocks_run(name, desk, tmp_path, mirror, monkeypatch):
+    if name == "docs/deploy.md":
+        pytest.importorskip("ai_edge_litert")
     names = {}
     for block in documents.blocks(page(name)):
         where = f"{name}:{block.line}"

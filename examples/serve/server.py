@@ -25,7 +25,6 @@ from PIL import Image
 
 import kdet
 from kdet.predict import load_image
-from kdet.serving.formats import is_export
 
 MAX_BYTES = 20 * 2**20  # of a file
 MAX_PIXELS = 40_000_000  # of an image; one takes 120 MB as an array
@@ -179,9 +178,7 @@ def main():
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0: other machines may connect")
     flags = parser.parse_args()
-    export = is_export(flags.model)
-    detector = kdet.Detector.from_export(flags.model) if export else kdet.load(flags.model)
-    with make_server(detector, flags.port, flags.host) as server:
+    with make_server(kdet.load(flags.model), flags.port, flags.host) as server:
         print(f"http://{flags.host}:{flags.port}/health", flush=True)
         server.serve_forever()
 

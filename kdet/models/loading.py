@@ -13,6 +13,7 @@ from kdet.config.text import to_dict, to_json
 from kdet.errors import CheckpointError, ConfigError
 from kdet.models.detector import Detector, build
 from kdet.models.families import family_of
+from kdet.serving.formats import is_export, source_of
 from kdet.weights import paddle
 from kdet.weights.addresses import released
 from kdet.weights.assign import load_strict, possible_names
@@ -27,8 +28,8 @@ def load(name, weights="released", num_classes=None, overrides=(), mirror=None) 
     """A detector by the name of its row, or from a kdet checkpoint.
 
     Args:
-        name: a row of the zoo, or the path of a checkpoint (`best.npz`, `last.npz`) or of a run
-            folder that contains one.
+        name: a row of the zoo, or the path of a checkpoint (`best.npz`, `last.npz`), of a run
+            folder that contains one, or of an exported detector.
         weights: only for a row. "released" loads the published weights, which are downloaded once
             (`kdet.weights.download`). None gives random weights. A path loads a checkpoint of kdet
             or of Paddle (`kdet.weights.paddle.find` lists the kinds).
@@ -37,12 +38,15 @@ def load(name, weights="released", num_classes=None, overrides=(), mirror=None) 
         overrides: `key=value` changes of the recipe.
         mirror: an address or a folder to download from; default: KDET_MIRROR.
     Returns:
-        `kdet.Detector`. Loading is strict: a missing or unused tensor is an error.
+        `kdet.Detector`, or what `Detector.from_export` gives for an exported detector. Loading is
+        strict: a missing or unused tensor is an error.
     Raises:
         ConfigError: the row is unknown, or the arguments contradict each other.
         CheckpointError: a checkpoint is damaged or does not fit.
         DownloadError: the published weights cannot be downloaded.
     """
+    if is_export(name):
+        return load_source(source_of(name))
     if num_classes is not None and (type(num_classes) is not int or num_classes < 1):
         raise ConfigError(f"num_classes must be a whole number above 0; got {num_classes!r}")
     return load_source(find_source(name, weights, overrides), num_classes, mirror)

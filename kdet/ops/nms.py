@@ -125,11 +125,15 @@ def multiclass_nms(
         iou_threshold, min_overlap: see `batched_nms`.
         keep: detections per image.
         per_class: number of boxes per class that enter NMS.
-        pairs: number of candidates, see above.
+        pairs: number of candidates, see above. Graphs for other engines have ten per detection at
+            most, because large sorts are slow there.
     Returns:
         {"boxes": (B, keep, 4), "scores": (B, keep), "labels": (B, keep) int32, "valid": (B, keep)
         bool}, by descending score, zeros where not valid.
     """
+    quick = QUICK * keep
+    if graphs.for_other_engines():  # they are slow at large sorts and at a second attempt
+        pairs = min(pairs, 2 * quick)
     if scores.shape[1] is None or scores.shape[1] > pairs:
         # the boxes of the best pairs are among the boxes with the highest best-class scores
         most = pairs if scores.shape[1] else ops.minimum(pairs, ops.shape(scores)[1])
@@ -153,7 +157,6 @@ def multiclass_nms(
         more = ops.any(ops.logical_and(short, scores[:, -1] > score_threshold))
         return found, more
 
-    quick = QUICK * keep
     if graphs.for_other_engines() or quick >= min(pairs, flat.shape[1] or pairs):
         return attempt(pairs)[0]
     found, more = attempt(quick)

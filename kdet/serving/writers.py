@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 
 import tensorflow as tf
@@ -33,9 +35,11 @@ def write_litert(fixed, path, calibration=None) -> None:
     settings = recipe.static_wi8_ai8()
     for part in settings:
         part["regex"] = network
-    work = quantizer.Quantizer(str(path), settings)
-    ranges = work.calibrate({"serving_default": calibration})
-    work.quantize(ranges).export_model(str(path), overwrite=True)
+    # its prints would be among the results of a command
+    with contextlib.redirect_stdout(sys.stderr):
+        work = quantizer.Quantizer(str(path), settings)
+        ranges = work.calibrate({"serving_default": calibration})
+        work.quantize(ranges).export_model(str(path), overwrite=True)
 
 
 def write_onnx(fixed, path) -> None:

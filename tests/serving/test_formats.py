@@ -1,5 +1,7 @@
 """Exported files find what the detector finds, run by their engines."""
 
+import base64
+import io
 import json
 import pathlib
 import shutil
@@ -8,11 +10,13 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import kdet
 from kdet.data.batches import image_batch
 from kdet.errors import ConfigError
+from kdet.serving import runners
 from kdet.serving.check import agreement
 from kdet.serving.engines import from_export
 from kdet.serving.fixed import fixed_data
@@ -55,7 +59,8 @@ def copied(path, folder):
 def test_a_file_detects_as_the_detector_does(detectors, exports, photos, tmp_path):
     """Boxes, tiles and the labels; the file and its description can be moved together."""
     detector = detectors["yolov3"]
-    exported = from_export(copied(exports("yolov3", "x.tflite"), tmp_path))
+    exported = kdet.load(copied(exports("yolov3", "x.tflite"), tmp_path))
+    assert exported.engine == "litert"
     for options in ({}, {"tiles": 64}):
         for one, two in zip(detector.detect(photos, **options), exported.detect(photos, **options)):
             np.testing.assert_allclose(one.boxes, two.boxes, atol=0.1)
@@ -159,3 +164,47 @@ def test_damaged_descriptions(content, tmp_path):
         (tmp_path / "a.tflite.json").write_text(content)
     with pytest.raises(ConfigError, match="is missing|expected JSON"):
         from_export(tmp_path / "a.tflite")
+
+
+def test_other_converters_read_the_saved_model(detectors, exports, photos, tmp_path):
+    """The weights are in it, and the signature of fixed shapes is like an exported file."""
+    detector = detectors["yolov3"]
+    path = exports("yolov3", "saved")
+    exported = from_export(path)
+    assert exported.engine == "tensorflow"
+    inputs = image_batch(photos[:1], exported.data)
+    inputs = {name: np.asarray(inputs[name]) for name in ("image", "original_size")}
+    wanted = {n: np.asarray(v) for n, v in detector(image_batch(photos[:1], detector.data)).items()}
+
+    def check(found):
+        valid = np.arange(found["scores"].shape[1])[None] < found["num_detections"][:, None]
+        assert agreement({**found, "valid": valid}, wanted) == 1.0
+
+    check(exported._run(inputs))
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(path), signature_keys=["fixed"])
+    (tmp_path / "a.tflite").write_bytes(converter.convert())
+    check(runners.LiteRT(tmp_path / "a.tflite")(inputs))
+    words = ["--saved-model", path, "--signature_def", "fixed", "--opset", "17"]
+    words = [sys.executable, "-m", "tf2onnx.convert", *words, "--output", tmp_path / "a.onnx"]
+    subprocess.run(list(map(str, words)), check=True, capture_output=True)
+    check(runners.ONNXRuntime(tmp_path / "a.onnx")(inputs))
+
+
+def test_a_request_of_tensorflow_serving(detectors, exports, photos):
+    """Its REST documentation: instances hold base64, each output has one entry per instance."""
+    path = exports("yolov3", "saved")
+    files = []
+    for photo in photos:
+        file = io.BytesIO()
+        Image.fromarray(photo).save(file, "PNG")
+        files.append({"image_bytes": {"b64": base64.b64encode(file.getvalue()).decode()}})
+    request = json.loads(json.dumps({"signature_name": "serve_bytes", "instances": files}))
+    served = tf.saved_model.load(str(path)).signatures[request["signature_name"]]
+    rows = [base64.b64decode(row["image_bytes"]["b64"]) for row in request["instances"]]
+    found = served(image_bytes=tf.constant(rows))
+    assert set(found) == {"boxes", "scores", "labels", "num_detections"}
+    assert not [name for name in found if name.endswith("_bytes")]  # these would be base64
+    for k, photo in enumerate(photos):
+        one = detectors["yolov3"].detect(photo, threshold=0)[0]
+        assert found["num_detections"][k] == len(one)
+        np.testing.assert_allclose(found["scores"][k, : len(one)], one.scores, atol=1e-5)
