@@ -18,20 +18,24 @@ def fixed_data(data: Data, size=None) -> Data:
 
     Args:
         data: the settings of the detector.
-        size: (height, width) of the canvas in pixels. None takes the largest canvas of `data`.
+        size: (height, width) of the canvas in pixels. None takes that of stretched images, and
+            otherwise a square that images of all shapes fit on.
     Raises:
         ConfigError: the detector needs square images, or sides that are multiples of 32 pixels.
     """
-    height, width = size or data.canvas_sizes()[-1]
     if data.resize == "stretch":
+        height, width = size or (data.short_side, data.short_side)
         if height != width:
             raise ConfigError(f"this detector needs square images; got {height}x{width}")
         return replace(data, short_side=height, long_side=height)
+    if size is None:
+        longest = max(side for canvas in data.canvas_sizes() for side in canvas)
+        side = -(-longest // STRIDE) * STRIDE
+        return replace(data, canvases=((side, side),))
+    height, width = size
     if height % STRIDE or width % STRIDE:
         raise ConfigError(f"expected multiples of {STRIDE} pixels; got {height}x{width}")
     short, long = min(height, width), max(height, width)
-    if size is None:
-        short, long = data.short_side, data.long_side
     return replace(data, short_side=short, long_side=long, canvases=((height, width),))
 
 
