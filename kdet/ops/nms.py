@@ -125,8 +125,7 @@ def multiclass_nms(
         iou_threshold, min_overlap: see `batched_nms`.
         keep: detections per image.
         per_class: number of boxes per class that enter NMS.
-        pairs: number of candidates, see above. Graphs for other engines have ten per detection at
-            most, because large sorts are slow there.
+        pairs: number of candidates, see above; at most 10 * keep in graphs for other engines.
     Returns:
         {"boxes": (B, keep, 4), "scores": (B, keep), "labels": (B, keep) int32, "valid": (B, keep)
         bool}, by descending score, zeros where not valid.
