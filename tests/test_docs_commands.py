@@ -34,6 +34,7 @@ FORM = {
     "-m pytest": "runs tests",
     "benchmarks/": "need minutes and a Python with torch, or redraw pictures of docs/",
     "tests/soak/": "kills and damages for many minutes",
+    "examples/": "is a server that runs until it is stopped; a test of its own asks it",
     "docs/": "write pages of docs/, which tests of their own compare",
 }
 # Appended to every training command: two small steps, without evaluation. The export at the end is
