@@ -79,7 +79,7 @@ WRONG = [
     ("evaluate run --data=records data.flap=1", 1, "did you mean 'flip'?"),
     ("evaluate run --sides=a", 2, "expected whole numbers and commas, got 'a'"),
     ("evaluate run --batch=0", 2, "expected a whole number above 0, got '0'"),
-    (f"evaluate {ROW}", 1, f"{ROW}: a row needs a data set to evaluate; pass --data"),
+    (f"evaluate {ROW}", 1, f"{ROW}: needs a data set to evaluate; pass --data"),
     (f"evaluate {ROW} --data=records", 1, "detector has 80 classes, the data set 4"),
     (f"detect {ROW} nowhere.jpg", 1, "kdet detect: nowhere.jpg: no such image"),
     (f"detect {ROW} empty", 1, "kdet detect: empty: expected a folder with .jpg"),

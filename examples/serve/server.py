@@ -13,9 +13,11 @@ Images that arrive together are detected together. A request that cannot be serv
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import queue
+import socket
 import threading
 from concurrent.futures import Future
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,6 +32,7 @@ MAX_BYTES = 20 * 2**20  # of a file
 MAX_PIXELS = 40_000_000  # of an image; one takes 120 MB as an array
 MAX_REQUESTS = 8  # that are read and decoded at the same time; others wait
 WAIT = 20  # seconds that a request may wait, and that a client may be silent
+PATIENCE = 2  # seconds to wait for the rest of a refused request
 BATCH = 4  # images per call of the detector
 TYPES = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")
 
@@ -121,9 +124,19 @@ class Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(length))
 
     def refuse(self, status, message):
-        """Sends an error. The rest of the request is not read, so the connection is closed."""
+        """Sends an error and closes the connection.
+
+        The client may still be sending. If nobody read that, it would lose the answer, so some of
+        it is read and thrown away.
+        """
         self.close_connection = True
         self.answer(status, {"error": message})
+        self.connection.shutdown(socket.SHUT_WR)
+        self.connection.settimeout(PATIENCE)
+        left = 10 * MAX_BYTES
+        with contextlib.suppress(OSError):
+            while left > 0 and (part := self.rfile.read1(min(left, 2**16))):
+                left -= len(part)
 
     def answer(self, status, content, kind="application/json"):
         """Sends an answer."""
@@ -163,9 +176,15 @@ def image_of(body):
     return load_image(image)
 
 
+class Server(ThreadingHTTPServer):
+    """Many requests may arrive at once; by default, Python lets five wait and resets the others."""
+
+    request_queue_size = 256
+
+
 def make_server(detector, port=8000, host="127.0.0.1"):
     """The server, which `serve_forever` starts."""
-    server = ThreadingHTTPServer((host, port), Handler)
+    server = Server((host, port), Handler)
     server.worker, server.slots = Worker(detector), threading.Semaphore(MAX_REQUESTS)
     server.worker.start()
     return server

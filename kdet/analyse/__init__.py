@@ -6,17 +6,10 @@ figures, worst  charts, and pictures of the images with the most errors
 page            the HTML page
 """
 
-import importlib
+from kdet.lazy import lazy_names
 
-_LAZY = {"analyse": "run"}
-__all__ = sorted(_LAZY)
-
-
-def __getattr__(name):
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"kdet.analyse.{_LAZY[name]}"), name)
-    raise AttributeError(f"module 'kdet.analyse' has no attribute {name!r}")
-
-
-def __dir__():
-    return __all__
+_PLACES = {
+    "analyse": "kdet.analyse.run",
+}
+__all__ = sorted(_PLACES)
+__getattr__, __dir__ = lazy_names("kdet.analyse", _PLACES)

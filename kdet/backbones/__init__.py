@@ -3,16 +3,7 @@
 Each module has a function with the name of the module, e.g. `kdet.backbones.resnet.resnet`.
 """
 
-import importlib
+from kdet.lazy import lazy_names, submodules
 
 __all__ = ["darknet", "mobilenet", "resnet"]
-
-
-def __getattr__(name):
-    if name in __all__:
-        return importlib.import_module(f"kdet.backbones.{name}")
-    raise AttributeError(f"module 'kdet.backbones' has no attribute {name!r}")
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__ = lazy_names("kdet.backbones", submodules("kdet.backbones", __all__))

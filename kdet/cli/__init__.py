@@ -127,9 +127,11 @@ def add_model(parser, engine: bool = False) -> None:
     `kdet.weights.sources.Source`.
     """
     if engine:
+        from kdet.serving.formats import ENGINES
+
         parser.add_argument(
             "--engine",
-            choices=("tensorflow", "litert", "onnxruntime", "openvino"),
+            choices=tuple(ENGINES),
             help="the engine that runs an exported detector (default: that of its format)",
         )
     parser.add_argument(

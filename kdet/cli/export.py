@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from kdet.cli import add_model
+from kdet.serving.formats import FORMATS
 
 DESCRIPTION = """Writes a detector for programs that do not have kdet. The name OUT selects the
 format: a folder for a TensorFlow SavedModel, .tflite for LiteRT, .onnx for ONNX, .xml for OpenVINO.
@@ -18,11 +19,7 @@ def add_arguments(parser):
     add_model(parser)
     add = parser.add_argument
     add("out", metavar="OUT", help="a file or a folder; an earlier export is replaced")
-    add(
-        "--format",
-        choices=("saved_model", "litert", "onnx", "openvino"),
-        help="default: by the name OUT",
-    )
+    add("--format", choices=tuple(FORMATS), help="default: by the name OUT")
     add(
         "--size",
         type=_size,

@@ -87,6 +87,11 @@ class Data:
         """The metric of this data set: "coco" or "voc"."""
         return "voc" if self.dataset == "voc" else "coco"
 
+    def pixel_scale(self) -> tuple[list[float], list[float]]:
+        """(scale, offset), one number per channel: pixel * scale + offset normalises 0..255."""
+        scale = [1 / (255 * s) for s in self.std]
+        return scale, [-m / s for m, s in zip(self.mean, self.std)]
+
     def canvas_sizes(self) -> tuple[tuple[int, int], ...]:
         """The static shapes that images are padded to: (height, width), smallest area first.
 

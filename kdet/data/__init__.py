@@ -9,30 +9,21 @@ batches         makes batches from examples
 transforms, augment    change one example
 """
 
-import importlib
+from kdet.lazy import lazy_names
 
-_LAZY = {
-    "Records": "records",
-    "cached_records": "convert.any",
-    "convert_coco": "convert.coco",
-    "convert_voc": "convert.voc",
-    "convert_yolo": "convert.yolo",
-    "describe": "convert.describe",
-    "eval_batches": "batches",
-    "image_batch": "batches",
-    "make_synthetic": "convert.synthetic",
-    "prepare": "batches",
-    "read_any": "convert.any",
-    "train_batches": "batches",
+_PLACES = {
+    "Records": "kdet.data.records",
+    "cached_records": "kdet.data.convert.any",
+    "convert_coco": "kdet.data.convert.coco",
+    "convert_voc": "kdet.data.convert.voc",
+    "convert_yolo": "kdet.data.convert.yolo",
+    "describe": "kdet.data.convert.describe",
+    "eval_batches": "kdet.data.batches",
+    "image_batch": "kdet.data.batches",
+    "make_synthetic": "kdet.data.convert.synthetic",
+    "prepare": "kdet.data.batches",
+    "read_any": "kdet.data.convert.any",
+    "train_batches": "kdet.data.batches",
 }
-__all__ = sorted(_LAZY)
-
-
-def __getattr__(name):
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"kdet.data.{_LAZY[name]}"), name)
-    raise AttributeError(f"module 'kdet.data' has no attribute {name!r}")
-
-
-def __dir__():
-    return __all__
+__all__ = sorted(_PLACES)
+__getattr__, __dir__ = lazy_names("kdet.data", _PLACES)

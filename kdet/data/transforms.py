@@ -42,8 +42,7 @@ def flip(probability: float):
 
 def normalise(data: Data):
     """Normalises pixels of 0..255: (image / 255 - mean) / std, with channels as in `data`."""
-    scale = tf.constant([1 / (255 * s) for s in data.std], tf.float32)
-    offset = tf.constant([-m / s for m, s in zip(data.mean, data.std)], tf.float32)
+    scale, offset = (tf.constant(values, tf.float32) for values in data.pixel_scale())
 
     def apply(example):
         image = example["image"]

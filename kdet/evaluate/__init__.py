@@ -5,17 +5,13 @@ coco, voc       the metrics
 truth           reads annotations from records, and checks that results belong to them
 """
 
-import importlib
+from kdet.lazy import lazy_names
 
-_LAZY = {"evaluate": "run", "evaluate_coco": "coco", "evaluate_voc": "voc", "format_table": "run"}
-__all__ = sorted(_LAZY)
-
-
-def __getattr__(name):
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"kdet.evaluate.{_LAZY[name]}"), name)
-    raise AttributeError(f"module 'kdet.evaluate' has no attribute {name!r}")
-
-
-def __dir__():
-    return __all__
+_PLACES = {
+    "evaluate": "kdet.evaluate.run",
+    "evaluate_coco": "kdet.evaluate.coco",
+    "evaluate_voc": "kdet.evaluate.voc",
+    "format_table": "kdet.evaluate.run",
+}
+__all__ = sorted(_PLACES)
+__getattr__, __dir__ = lazy_names("kdet.evaluate", _PLACES)

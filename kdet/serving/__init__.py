@@ -42,7 +42,10 @@ def check_export(config, path, format=None, size=None, int8=None, nms=True) -> s
     if int8 and format != "litert":
         raise ConfigError(f"int8 is for the format litert; got {format}")
     if int8 and not config.fits_int8():
-        raise ConfigError(f"int8 does not fit the boxes of {type(config).__name__}")
+        raise ConfigError(
+            f"int8 was not measured for {type(config).__name__}; docs/deploy.md names the "
+            "detectors that it is for"
+        )
     if not nms and getattr(config, "mask", False):
         raise ConfigError("masks are drawn of the boxes that NMS keeps, so NMS is needed")
     for package, extra in PACKAGES[format] + (QUANTIZER if int8 else ()):

@@ -62,7 +62,6 @@ class FixedDetector(tf.Module):
     Attributes:
         concrete: the traced function.
         inputs, outputs: names.
-        scope: begin of the names of all operations of the network.
     """
 
     def __init__(self, detector, data: Data, nms: bool = True):
@@ -77,7 +76,6 @@ class FixedDetector(tf.Module):
         signature = [tf.TensorSpec((1, height, width, 3), tf.float32, "image")]
         signature += [tf.TensorSpec((1, 2), tf.float32, name) for name in self._sizes]
         self.inputs = ("image", *self._sizes)
-        self.scope = r"detector\w*"
         with graphs.for_engines(nms):
             self.call = tf.function(self._call, signature, autograph=False)
             self.concrete = self.call.get_concrete_function()
@@ -87,8 +85,7 @@ class FixedDetector(tf.Module):
         data = self._data
         height, width = image.shape[1:3]
         pixels = tf.reverse(image, [3]) if data.channels == "BGR" else image
-        scale = tf.constant([1 / (255 * s) for s in data.std], tf.float32)
-        offset = tf.constant([-m / s for m, s in zip(data.mean, data.std)], tf.float32)
+        scale, offset = (tf.constant(values, tf.float32) for values in data.pixel_scale())
         pixels = pixels * scale + offset
         if resized_size is None:
             resized_size = tf.constant([[height, width]], tf.float32)

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from kdet.errors import ConfigError
@@ -31,7 +32,7 @@ def write_litert(fixed, path, calibration=None) -> None:
         return
     from ai_edge_quantizer import quantizer, recipe
 
-    network = f"{fixed.scope}/(?!detections)"
+    network = r"detector\w*/(?!detections)"  # names of the Keras model and of its last layer
     settings = recipe.static_wi8_ai8()
     for part in settings:
         part["regex"] = network
@@ -100,10 +101,12 @@ def calibration_of(records, data, names) -> list[dict]:
         data: of `kdet.serving.fixed.raw_data`.
         names: the names of the inputs.
     """
-    from kdet.data.batches import eval_batches
+    from kdet.data.batches import image_batch
+    from kdet.data.decode import decode
 
     if not len(records):
         raise ConfigError(f"{records.folder}: expected images to calibrate with, got none")
     stride = -(-len(records) // CALIBRATION_IMAGES)
-    batches = eval_batches(records, data, 1).shard(stride, 0)
-    return [{name: batch[name].numpy() for name in names} for batch in batches]
+    images = (decode(records.read(k))["image"] for k in range(0, len(records), stride))
+    batches = (image_batch([image.numpy()], data) for image in images)
+    return [{name: np.asarray(batch[name]) for name in names} for batch in batches]

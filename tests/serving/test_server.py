@@ -79,6 +79,7 @@ def test_an_image_in_and_its_detections_out(port, detectors, photos):
         ("/detect", b"x", {"Content-Length": str(10**9)}, 413, "at most 20971520 bytes"),
         ("/detect", b"x", {"Content-Length": "many"}, 411, "Content-Length"),
         ("/detect?threshold=high", b"x", {}, 400, "got 'high'"),
+        ("/detect", b"x" * (25 * 2**20), {}, 413, "at most 20971520 bytes, got 26214400"),
         ("/train", b"x", {}, 404, "POST /detect"),
         ("/", None, {}, 404, "GET /health"),
     ],
