@@ -75,13 +75,13 @@ def canvases_of(sizes, canvases, data: Data) -> np.ndarray:
     return index
 
 
-def batch_plan(sizes, canvases, data: Data, batch: int, steps: int, seed: int, repeats=None):
-    """Selects the records of each training batch.
+def batch_blocks(sizes, canvases, data: Data, batch: int, steps: int, seed: int, repeats=None):
+    """Selects the records of each training batch, and yields them in blocks of one epoch.
 
     Each epoch is a new permutation of all records. Every canvas has a queue of images. A queue of
     `batch` images becomes a batch, and the rest waits for the next epoch. So every record is used
     once per epoch, but some wait in a queue for a part of the next epoch. Fewer steps give the
-    start of the same plan.
+    start of the same plan. One epoch is in memory at a time.
 
     Args:
         sizes: (n, 2) integers, h, w of the stored images.
@@ -92,29 +92,37 @@ def batch_plan(sizes, canvases, data: Data, batch: int, steps: int, seed: int, r
         seed: not negative.
         repeats: (n,) float, how often each image occurs in an epoch, at least 1. A fraction is the
             probability of one more time. None uses each image once.
-    Returns:
-        records: (steps, batch) int64, record numbers.
-        canvas: (steps,) int32, canvas index of each batch.
+    Yields:
+        first: int, the step of the first batch.
+        records: (b, batch) int64, record numbers.
+        canvas: (b,) int32, canvas index of each batch.
     Raises:
         DataError: no records, an image that fits on no canvas, or a batch below 1.
     """
     _check(sizes, batch)
-    count, canvas = len(sizes), canvases_of(sizes, canvases, data)
+    return _blocks(canvases_of(sizes, canvases, data), len(canvases), batch, steps, seed, repeats)
+
+
+def _blocks(canvas, canvases, batch, steps, seed, repeats):
     # Queues, because a batch has one static shape. To drop the rest would skip rare shapes.
-    waiting = len(canvases) * (batch - 1)  # at most this many images are left in the queues
-    epochs = -(-(steps * batch + waiting) // count)
-    order = (_epoch(count, seed, e, repeats) for e in range(epochs))
-    order = np.concatenate([np.arange(0), *order])
-    batches, full = [], []
-    for k in range(len(canvases)):
-        queue = np.flatnonzero(canvas[order] == k)
-        whole = queue[: len(queue) // batch * batch].reshape(-1, batch)
-        batches.append(whole)
-        full.append(whole[:, -1])
-    batches, full = np.concatenate(batches), np.concatenate(full)
-    # in the order in which the last image of each batch arrives
-    records = order[batches[np.argsort(full)[:steps]]].astype(np.int64)
-    return records, canvas[records[:, 0]]
+    queues = [np.arange(0)] * canvases
+    first = epoch = 0
+    while first < steps:
+        order = _epoch(len(canvas), seed, epoch, repeats)
+        batches, full = [], []
+        for k in range(canvases):
+            places = np.flatnonzero(canvas[order] == k)
+            waited = len(queues[k])
+            queue = np.concatenate([queues[k], order[places]])
+            end = len(queue) // batch * batch
+            batches.append(queue[:end].reshape(-1, batch))
+            full.append(places[batch - 1 - waited : end - waited : batch])
+            queues[k] = queue[end:]
+        # in the order in which the last image of each batch arrives
+        records = np.concatenate(batches)[np.argsort(np.concatenate(full))[: steps - first]]
+        if len(records):
+            yield first, records.astype(np.int64), canvas[records[:, 0]]
+        first, epoch = first + len(records), epoch + 1
 
 
 def _epoch(count, seed, epoch, repeats):

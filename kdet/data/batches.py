@@ -9,7 +9,7 @@ from kdet.config import Augment, Data
 from kdet.data import transforms
 from kdet.data.augment.color_mixup import augmented, mixup_partner
 from kdet.data.batch_plan import (
-    batch_plan,
+    batch_blocks,
     canvas_index,
     canvases_of,
     eval_plan,
@@ -48,12 +48,9 @@ def train_batches(
         DataError: the batch is not a multiple of the workers, or an image has too many objects.
     """
     _check_arguments(records, data, schedule_batch, steps, start_step, shard)
-    (worker, workers), canvases = shard, data.canvas_sizes()
-    repeats = _repeats(records, data.repeat_threshold)
-    plan, canvas = batch_plan(records.sizes, canvases, data, schedule_batch, steps, seed, repeats)
-    share = schedule_batch // workers
-    plan = plan[:, worker * share : (worker + 1) * share]
-    plan, sizes = _host(plan), _host(np.asarray(canvases, np.int32)[canvas])
+    share = schedule_batch // shard[1]
+    plan = _planned(records, data, schedule_batch, steps, seed, start_step, shard)
+    canvases = _host(np.asarray(data.canvas_sizes(), np.int32))
     changes = data.augment != Augment()
     sides = _host(side_plan(data, steps, seed)) if changes else None
     flip, pad_truth = transforms.flip(data.flip), transforms.pad_truth(data.max_boxes)
@@ -61,19 +58,40 @@ def train_batches(
     def read(number):
         return decode(records.read(number), data.max_edges, not changes)
 
-    def one(k):
-        step, position = k // share, k % share
-        number, key = plan[step, position], _example_seed(seed, step, worker * share + position)
+    def one(step, position, number, canvas):
+        key = _example_seed(seed, step, position)
         example = {**read(number), "seed": key}
         if changes:
             seen = step * schedule_batch
             example |= mixup_partner(data.augment, read, len(records), number, seen, key)
             parts = augmented(data, sides[step]), pad_truth
         else:
-            parts = (flip, transforms.resize_and_pad(data, sizes[step]), pad_truth)
+            parts = (flip, transforms.resize_and_pad(data, canvases[canvas]), pad_truth)
         return _batch_keys(transforms.chain(*parts)(example), train=True)
 
-    return _batched(tf.data.Dataset.range(start_step * share, steps * share), one, share)
+    return _batched(plan, one, share)
+
+
+def _planned(records, data, batch, steps, seed, start, shard):
+    """(step, position in the global batch, record, canvas index) of each image of a worker."""
+    repeats, canvases = _repeats(records, data.repeat_threshold), data.canvas_sizes()
+    arguments = (records.sizes, canvases, data, batch, steps, seed, repeats)
+    batch_blocks(*arguments)  # raises its errors here, and not in the thread of the pipeline
+    worker, workers = shard
+    share = batch // workers
+    mine = np.arange(worker * share, (worker + 1) * share)
+
+    def blocks():
+        for first, numbers, canvas in batch_blocks(*arguments):
+            skip = max(start - first, 0)
+            numbers, canvas = numbers[skip:, mine], canvas[skip:].astype(np.int64)
+            step = first + skip + np.arange(len(numbers))
+            columns = (step[:, None], mine[None], numbers, canvas[:, None])
+            yield tuple(np.broadcast_to(column, numbers.shape).ravel() for column in columns)
+
+    signature = (tf.TensorSpec((None,), tf.int64),) * 4
+    images = tf.data.Dataset.from_generator(blocks, output_signature=signature).unbatch()
+    return images.apply(tf.data.experimental.assert_cardinality((steps - start) * share))
 
 
 def _repeats(records, threshold):

@@ -1,11 +1,14 @@
 """Resized sizes, canvases and batch plans."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from plans import batch_plan
 
 from kdet.config import Data
-from kdet.data.batch_plan import batch_plan, canvas_index, eval_plan, resized_shape
+from kdet.data.batch_plan import batch_blocks, canvas_index, eval_plan, resized_shape
 from kdet.errors import DataError
 
 COCO = Data(pad_to=128)
@@ -104,6 +107,17 @@ def test_the_plan_is_a_function_of_its_arguments():
     # Fixed for ever: a run must go on with the same order after an upgrade.
     plain = batch_plan(np.full((8, 2), 32), canvases, SMALL, 8, 1, 0)[0]
     assert plain.tolist() == [[0, 2, 1, 5, 4, 3, 6, 7]]
+
+
+def test_a_long_plan_is_made_in_pieces():
+    """The first batches of a long run on a large data set need neither time nor memory for all."""
+    sizes = np.full((120_000, 2), 32)
+    tracemalloc.start()
+    blocks = batch_blocks(sizes, SMALL.canvas_sizes(), SMALL, 64, 500_200, 0)
+    made = [len(next(blocks)[1]) for _ in range(3)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert made == [1875, 1875, 1875] and peak < 40e6
 
 
 def test_fewer_images_than_the_batch():

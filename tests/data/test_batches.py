@@ -7,11 +7,11 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from plans import batch_plan
 
 from kdet.config import Data
 from kdet.data import Records, eval_batches, image_batch, prepare, train_batches
 from kdet.data import batches as module
-from kdet.data.batch_plan import batch_plan
 from kdet.data.decode import decode
 from kdet.errors import DataError
 

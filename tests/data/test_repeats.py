@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from plans import batch_plan
 
 from kdet.config import Data
 from kdet.data import train_batches
-from kdet.data.batch_plan import batch_plan
 from kdet.data.convert.synthetic import make_synthetic
 from kdet.data.records import Records
 from kdet.data.repeats import repeat_factors
