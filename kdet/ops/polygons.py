@@ -70,7 +70,7 @@ def rasterize(edges, parts, match, regions, size):
         bit = ops.left_shift(ops.ones_like(part), ops.maximum(part, 0))[..., None, None]
         return step + 1, ops.bitwise_xor(sides, ops.where(below, bit, 0))
 
-    shape = (ops.shape(match)[0], match.shape[1], size, size)
+    shape = (*ops.shape(match), size, size)
     start = (ops.convert_to_tensor(0, dtype="int32"), ops.zeros(shape, dtype="int32"))
     sides = ops.while_loop(
         lambda step, sides: step < steps, visit, start, maximum_iterations=edges.shape[2]

@@ -74,7 +74,7 @@ def multilevel_roi_align(features, boxes, size, samples=2, repeatable=True):
         columns, rows = _one_per_bin(columns, samples), _one_per_bin(rows, samples)
     pooled = sum(_weighted(flat, start, width, x, y) for x in columns for y in rows)
     if not bins:
-        shape = (-1, boxes.shape[1], size, samples, size, samples, channels)
+        shape = (batch, ops.shape(boxes)[1], size, samples, size, samples, channels)
         pooled = ops.sum(ops.reshape(pooled, shape), axis=(3, 5))
     return ops.cast(pooled, flat.dtype)
 

@@ -24,6 +24,24 @@ def _inside_xla():
     return GraphOrParentsInXlaContext(ops.get_default_graph())
 
 
+def leading_count(used, most):
+    """How many leading columns hold every used entry of the first `most` columns, at least 1.
+
+    With fixed shapes, as in XLA, this is `most`. In a plain TensorFlow graph it is a () int32
+    tensor, so that work for unused entries can be left out.
+
+    Args:
+        used: (B, N) bool, where the used entries of a row come first.
+        most: int, at most N.
+    """
+    if keras.backend.backend() != "tensorflow" or _inside_xla():
+        return most
+    import tensorflow as tf
+
+    counts = tf.reduce_sum(tf.cast(used[:, :most], tf.int32), axis=1)
+    return tf.maximum(tf.reduce_max(counts), 1)
+
+
 def nms_of_one(boxes, scores, iou_threshold, keep):
     """Greedy NMS of the boxes of one image, as one operation that other engines know.
 

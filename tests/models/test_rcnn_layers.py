@@ -3,13 +3,18 @@
 import keras
 import numpy as np
 import pytest
+import small_rcnn
 import tensorflow as tf
 
+from kdet.config import RCNN, ResNet
 from kdet.layers.roi_align import RoIAlign
+from kdet.models.families import family_of
+from kdet.models.family import network_inputs
 from kdet.models.rcnn.detections import BoxDetections
 from kdet.models.rcnn.roi_heads import BoxHead, MaskHead
-from kdet.models.rcnn.roi_sampler import ApplyDeltas, RoISampler
+from kdet.models.rcnn.roi_sampler import ApplyDeltas, LeadingForeground, RoISampler
 from kdet.models.rcnn.rpn import Proposals, RPNHead
+from kdet.ops import tf_kernels
 
 VARIANCES = (0.1, 0.1, 0.2, 0.2)
 SIZE = np.array([[100, 100]], "float32")
@@ -24,6 +29,7 @@ SIZE = np.array([[100, 100]], "float32")
         (BoxHead, {"num_classes": 5, "boxes": 2, "hidden": 0}),
         (MaskHead, {"num_classes": 5, "depth": 0, "width": 8}),
         (ApplyDeltas, {"variances": VARIANCES}),
+        (LeadingForeground, {"most": 7}),
         (
             RoISampler,
             {"count": 8, "foreground": 0.5, "iou": 0.6, "variances": VARIANCES, "later": True},
@@ -202,3 +208,39 @@ def test_boxes_keep_their_precision_beside_half_precision_features():
     share = np.where(x < 251, x - 250, 252 - x).reshape(2, 2).mean(axis=1)
     for pooled in found:
         np.testing.assert_allclose(np.array(pooled[0, 0, 0, :, 0], "float32"), share, atol=0.01)
+
+
+def test_the_mask_head_sees_as_few_rois_as_possible():
+    """As many as the image with the most foreground has, at least one; with XLA always `most`."""
+    layer = LeadingForeground(3)
+    values = tf.reshape(tf.range(16.0), (2, 4, 2))
+    for labels, count in ([[1, 0, -1, -1], [2, -1, -2, -2]], 2), ([[-1] * 4, [-2] * 4], 1):
+        found = layer(tf.constant(labels), values)
+        np.testing.assert_array_equal(found, values[:, :count])
+        compiled = tf.function(layer, jit_compile=True)
+        assert compiled(tf.constant(labels), values).shape == (2, 3, 2)
+
+
+def test_fewer_mask_rois_change_no_loss_and_no_gradient(monkeypatch):
+    """Compared with all of them, as they are used with fixed shapes."""
+    keras.utils.set_random_seed(0)
+    detector = small_rcnn.build(small_rcnn.shrink(RCNN(ResNet(50), mask=True, sampling="first")))
+    batch = {name: tf.constant(value) for name, value in small_rcnn.polygon_batch(2).items()}
+    family, network = family_of(detector.config), detector.training_model()
+
+    def step():
+        targets, counts = family.targets(detector.config, batch)
+        with tf.GradientTape() as tape:
+            raw = network(network_inputs(network, batch), training=True)
+            losses = family.losses(detector.config, raw, targets, counts)
+            total = tf.add_n(list(losses.values()))
+        return raw["masks"].shape[1], losses, tape.gradient(total, network.trainable_variables)
+
+    few, losses, gradients = step()
+    monkeypatch.setattr(tf_kernels, "leading_count", lambda used, most: most)
+    most, same_losses, same_gradients = step()
+    assert few < most == detector.config.mask_rois and losses["mask"] > 0
+    for name, value in losses.items():
+        np.testing.assert_allclose(value, same_losses[name], rtol=1e-5)
+    for one, two in zip(gradients, same_gradients):
+        np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-6)

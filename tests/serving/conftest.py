@@ -16,6 +16,7 @@ from kdet.serving.check import sample_image
 CLASSES = 3
 RCNN_SIZES = {**small_rcnn.SIZES, "num_classes": CLASSES, "max_detections": 8}
 RCNN_SIZES |= {"rpn_pre_nms_top_n_test": 60, "rpn_post_nms_top_n_test": 30}
+SMALL = Data(short_side=64, long_side=96, pad_to=32)
 CONFIGS = {
     "ssd": (SSD(MobileNet(width=0.25), num_classes=CLASSES), stretched_data(300)),
     "yolov3": (YOLOv3(MobileNet(width=0.25), num_classes=CLASSES), stretched_data(96)),
@@ -23,9 +24,12 @@ CONFIGS = {
         RetinaNet(R50, num_classes=CLASSES, width=32),
         Data(short_side=96, long_side=128, pad_to=32),
     ),
-    "mask_rcnn": (RCNN(R50, mask=True, **RCNN_SIZES), Data(short_side=64, long_side=96, pad_to=32)),
+    "faster_rcnn": (RCNN(R50, **RCNN_SIZES), SMALL),
+    "mask_rcnn": (RCNN(R50, mask=True, **RCNN_SIZES), SMALL),
+    "cascade_rcnn": (RCNN(R50, cascade=True, **RCNN_SIZES), SMALL),
+    "faster_rcnn_c4": (RCNN(R50, neck="c4", **RCNN_SIZES | {"anchor_scale": 0.5}), SMALL),
 }
-SIZES = {"ssd": 300, "yolov3": 96, "retinanet": 128, "mask_rcnn": 96}  # of the exports
+SIZES = {"ssd": 300, "yolov3": 96, "retinanet": 128}  # of the exports; 96 for the others
 
 
 def make(family):
@@ -64,7 +68,7 @@ def exports(detectors, tmp_path_factory):
     def path_of(family, name):
         path = folder / f"{family}_{name}"
         if not path.exists():
-            detectors[family].export(path, size=(SIZES[family],) * 2)
+            detectors[family].export(path, size=(SIZES.get(family, 96),) * 2)
         return path
 
     return path_of

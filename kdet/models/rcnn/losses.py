@@ -138,7 +138,7 @@ def _region_terms(stage):
 
 def _mask_term(logits, labels, masks):
     """Binary cross-entropy of the mask for the RoI's class, over the pixels of foreground RoIs."""
-    labels = ops.cast(labels, "int32")[:, : logits.shape[1]]
+    labels = ops.cast(labels, "int32")[:, : ops.shape(logits)[1]]
     own = ops.maximum(labels, 0)[:, :, None, None, None] + 1
     logits = ops.take_along_axis(ops.cast(logits, "float32"), own, axis=-1)[..., 0]
     used = ops.broadcast_to((labels >= 0)[..., None, None], ops.shape(logits))

@@ -9,7 +9,7 @@ from kdet.layers.fpn import FPN
 from kdet.layers.roi_align import RoIAlign
 from kdet.models.rcnn.detections import RescaleBoxes, box_detections
 from kdet.models.rcnn.roi_heads import BoxHead, MaskHead, PerRoI
-from kdet.models.rcnn.roi_sampler import ApplyDeltas, MaskTargets, RoISampler
+from kdet.models.rcnn.roi_sampler import ApplyDeltas, LeadingForeground, MaskTargets, RoISampler
 from kdet.models.rcnn.rpn import CanvasSize, Proposals, RPNAnchors, RPNHead
 from kdet.ops.anchors import RPN_LEVELS
 from kdet.ops.matching import IGNORED
@@ -79,7 +79,7 @@ def training_model(config, network):
             "stages": {"1": {"rois": (B, S, 4), "labels": (B, S), "target": (B, S, 4), "logits",
                 "deltas"}, ...}, see `RoISampler`,
             [with masks: "masks": (B, F, M, M, K + 1) for the first F RoIs of stage "1", and
-            "mask_targets": (B, F, M, M)]}.
+            "mask_targets": (B, F, M, M), see `LeadingForeground`]}.
     """
     inputs = _training_inputs(config, network)
     layers = {layer.name.removesuffix("_c4"): layer for layer in network.layers}
@@ -110,7 +110,7 @@ def training_model(config, network):
             rois = refine(sample["rois"], head["deltas"])
             used = sample["labels"] > IGNORED
     if config.mask:
-        outputs |= _training_masks(config, layers, features, inputs, sample["rois"], regions)
+        outputs |= _training_masks(config, layers, features, inputs, sample, regions)
     return keras.Model(inputs, outputs, name="rcnn_train")
 
 
@@ -128,11 +128,13 @@ def _training_inputs(config, network):
     return inputs
 
 
-def _training_masks(config, layers, features, inputs, rois, regions):
-    # the foreground RoIs of a sample come first
-    rois, regions = rois[:, : config.mask_rois], regions[:, : config.mask_rois]
-    if config.neck == "fpn":  # C4 uses the features of the box head again
+def _training_masks(config, layers, features, inputs, sample, regions):
+    labels, leading = sample["labels"], LeadingForeground(config.mask_rois, name="mask_rois")
+    rois = leading(labels, sample["rois"])
+    if config.neck == "fpn":
         regions = layers["mask_align"](features, rois)
+    else:  # C4 uses the features of the box head again
+        regions = leading(labels, regions)
     names = ("mask_edges", "mask_parts", "valid", "resized_size", "original_size")
     targets = MaskTargets(config.mask_size, name="mask_targets")
     return {

@@ -104,7 +104,7 @@ class MaskHead(ConfiguredLayer):
         self.output_conv.build((None, None, None, self.width))
 
     def call(self, x):
-        count, side = x.shape[1:3]
+        count, side = ops.shape(x)[1:3]
         x = ops.reshape(x, (-1, *x.shape[2:]))
         for layer in (*self.convs, self.upsample, self.output_conv):
             x = layer(x)

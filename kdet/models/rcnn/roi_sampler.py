@@ -5,7 +5,7 @@ from keras import ops
 
 from kdet.layers.base import ConfiguredLayer
 from kdet.ops import boxes as box_ops
-from kdet.ops import gather, polygons
+from kdet.ops import gather, polygons, tf_kernels
 from kdet.ops.matching import BACKGROUND, IGNORED, TIE
 
 
@@ -132,6 +132,32 @@ class ApplyDeltas(ConfiguredLayer):
 
     def compute_output_shape(self, rois_shape, deltas_shape):
         return rois_shape
+
+
+@keras.saving.register_keras_serializable("kdet")
+class LeadingForeground(ConfiguredLayer):
+    """The first F of N sampled RoIs, which hold the foreground ones.
+
+    F is `most` where shapes must be fixed. Otherwise it is the largest number of foreground RoIs in
+    an image. The other RoIs have no mask loss, so the result of training is the same.
+
+    Args:
+        most: the largest F.
+    Call it with labels (B, N) and values (B, N, ...); it returns (B, F, ...).
+    """
+
+    SETTINGS = ("most",)
+
+    def __init__(self, most, **kwargs):
+        super().__init__(**{**kwargs, "autocast": False})
+        self.most = most
+
+    def call(self, labels, values):
+        return values[:, : tf_kernels.leading_count(labels >= 0, self.most)]
+
+    def compute_output_spec(self, labels, values):
+        shape = (values.shape[0], None, *values.shape[2:])
+        return keras.KerasTensor(shape, values.dtype)
 
 
 @keras.saving.register_keras_serializable("kdet")
