@@ -27,7 +27,7 @@ def export(detector, folder, size=None) -> Path:
         temporary.mkdir(parents=True)
         module = Service(detector.in_float32(), temporary, size)
         signatures = {"serving_default": module.serve, "serve_bytes": module.serve_bytes}
-        signatures["fixed"] = module.fixed.call
+        signatures["fixed"] = module.fixed.concrete
         # A server may have no XLA compiler, so NMS is exported in its form without XLA.
         with graphs.without_xla():
             tf.saved_model.save(module, temporary, signatures=signatures)

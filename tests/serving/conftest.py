@@ -24,7 +24,6 @@ CONFIGS = {
         RetinaNet(R50, num_classes=CLASSES, width=32),
         Data(short_side=96, long_side=128, pad_to=32),
     ),
-    "faster_rcnn": (RCNN(R50, **RCNN_SIZES), SMALL),
     "mask_rcnn": (RCNN(R50, mask=True, **RCNN_SIZES), SMALL),
     "cascade_rcnn": (RCNN(R50, cascade=True, **RCNN_SIZES), SMALL),
     "faster_rcnn_c4": (RCNN(R50, neck="c4", **RCNN_SIZES | {"anchor_scale": 0.5}), SMALL),

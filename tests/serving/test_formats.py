@@ -28,8 +28,7 @@ for package in ("ai_edge_litert", "ai_edge_quantizer", "onnxruntime", "openvino"
     pytest.importorskip(package)
 
 ENGINES = {"x.tflite": ["litert"], "x.onnx": ["onnxruntime", "openvino"]}
-FAMILIES = ["ssd", "yolov3", "retinanet"]
-FAMILIES += ["faster_rcnn", "mask_rcnn", "cascade_rcnn", "faster_rcnn_c4"]
+FAMILIES = ["ssd", "yolov3", "retinanet", "mask_rcnn", "cascade_rcnn", "faster_rcnn_c4"]
 # A process that cannot import TensorFlow, Keras or kdet runs a file: argv has the runner, the file,
 # the inputs and the outputs.
 ALONE = f"""
