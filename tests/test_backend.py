@@ -81,6 +81,9 @@ def test_jax_equals_tensorflow(tmp_path, family):
         assert found[backend]["backend"] == backend
     for name in set(found["jax"].files) - {"backend"}:
         ours, theirs = found["tensorflow"][name], found["jax"][name]
+        if name.startswith("raw_mask"):  # TensorFlow without XLA leaves out unused slots
+            assert 1 <= ours.shape[1] <= theirs.shape[1]
+            theirs = theirs[:, : ours.shape[1]]
         scale = max(1e-6, np.abs(ours.astype("float64")).max())
         if name in ("found_labels", "found_valid"):
             assert (ours == theirs).mean() > 0.98, name
