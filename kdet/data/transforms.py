@@ -7,11 +7,13 @@ one folds its own constant into the seed, so that they are independent of each o
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from kdet.config import Data
 from kdet.data import outlines
-from kdet.data.augment.resize import resize, resize_by_scale
+from kdet.data.augment.resize import resize
+from kdet.data.augment.scale import resize_by_scale
 from kdet.data.batch_plan import resized_shape
 
 _FLIP, _SAMPLE = 1, 2  # folded into the seed
@@ -61,14 +63,17 @@ def resize_and_pad(data: Data, canvas):
     """Resizes, normalises and pads a uint8 image to `canvas`, and scales its boxes.
 
     A stretched image is resized in whole numbers, as in the reference, and then normalised. See
-    `resize_image`.
+    `resize_image`. A scaled image is normalised in the same pass, and its padding is 0.
     """
-    # With "scale", normalising comes first, so that the padding is 0 after it.
-    parts = normalise(data), resize_image(data, canvas)
-    return chain(*(parts if data.resize == "scale" else reversed(parts)))
+    if data.resize == "scale":
+        scale, offset = data.pixel_scale()
+        order = [2, 1, 0] if data.channels == "BGR" else [0, 1, 2]
+        colours = np.eye(3, dtype=np.float32)[:, order] * np.float32(scale)
+        return resize_image(data, canvas, colours, np.float32(offset))
+    return chain(resize_image(data, canvas), normalise(data))
 
 
-def resize_image(data: Data, canvas):
+def resize_image(data: Data, canvas, *normalising):
     """Resizes an image to `kdet.data.batch_plan.resized_shape`, pads it and scales its boxes.
 
     The image is float32 for "scale", and uint8 for "stretch", which fills the canvas. The result
@@ -77,6 +82,7 @@ def resize_image(data: Data, canvas):
     Args:
         data: the settings of resizing.
         canvas: (2,) int32 h, w of the result, not smaller than the resized image.
+        normalising: for "scale", colours and light of `resize_by_scale`, or nothing.
     """
 
     def apply(example):
@@ -86,7 +92,7 @@ def resize_image(data: Data, canvas):
         if data.resize == "stretch":
             image = resize(image, data.interpolation, (height, width))
         else:
-            image = resize_by_scale(image, scale, (height, width), canvas)
+            image = resize_by_scale(image, scale, (height, width), canvas, *normalising)
         resized = tf.cast(tf.cast(size, tf.float64) * scale, tf.float32)
         example = {**example, "image": image, "resized_size": resized}
         if "boxes" in example:

@@ -1,12 +1,14 @@
 """What happens to images and boxes, against small NumPy versions of the formulas."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from kdet.config import Data
 from kdet.data import transforms
-from kdet.data.augment.resize import resize_by_scale
+from kdet.data.augment.scale import resize_by_scale
 from kdet.data.batch_plan import resized_shape
 
 DATA = Data(short_side=32, long_side=48, pad_to=16)
@@ -42,21 +44,34 @@ def test_resize_samples_by_scale_and_pads_with_zeros(size):
     np.testing.assert_allclose(out["resized_size"], np.float32(scale * np.array(size)), rtol=0)
 
 
+@pytest.mark.parametrize("channels", ["RGB", "BGR"])
+@pytest.mark.parametrize("size", [(30, 40), (100, 64)])
+def test_normalising_while_resizing_equals_normalising_first(size, channels):
+    data = replace(DATA, channels=channels)
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    canvas = tf.constant([80, 64])
+    out = transforms.resize_and_pad(data, canvas)({"image": tf.constant(pixels)})["image"]
+    first = transforms.normalise(data)({"image": tf.constant(pixels)})
+    np.testing.assert_allclose(
+        out, transforms.resize_image(data, canvas)(first)["image"], atol=2e-6
+    )
+
+
 def test_resize_by_hand():
     """1 x 2 pixels, 0 and 1, scaled by 2: centres at -0.25, 0.25, 0.75, 1.25; edges repeat."""
-    image = tf.constant([[[0.0], [1.0]]])
+    image = tf.constant([[[0.0] * 3, [1.0] * 3]])
     size = (tf.constant(2), tf.constant(4))
     out = resize_by_scale(image, tf.constant(2.0, tf.float64), size, tf.constant([3, 5]))
     row = [0, 0.25, 0.75, 1, 0]
-    np.testing.assert_allclose(out[..., 0], [row, row, [0] * 5])
+    np.testing.assert_allclose(out, np.repeat([row, row, [0] * 5], 3).reshape(3, 5, 3))
 
 
 def test_resize_keeps_the_last_row_where_the_size_rounds_up_from_a_half():
     """2.5 * 7 = 17.5 rounds to 18: the last pixel reads at the very edge."""
-    image = tf.ones((7, 3, 1))
+    image = tf.ones((7, 3, 3))
     size = (tf.constant(18), tf.constant(8))  # 2.5 * 3 = 7.5 -> 8
     out = resize_by_scale(image, tf.constant(2.5, tf.float64), size, tf.constant([18, 8]))
-    np.testing.assert_allclose(out, np.ones((18, 8, 1)))
+    np.testing.assert_allclose(out, np.ones((18, 8, 3)))
 
 
 def test_a_canvas_too_small_is_an_error_not_a_crop():

@@ -63,10 +63,17 @@ def axis_filters(method, window: Window, sizes, side, both_shrink, mirrored=None
         order = tf.abs(tf.where(mirrored, side - 1, 0) - tf.range(side))
         index, weight = tf.gather(index, order), tf.gather(weight, order)
     index += window.start - window.offset
-    return [_axis_filter(index, weight, size, strips) for size in sizes]
+    return [dense_filter(index, weight, size, strips) for size in sizes]
 
 
-def _axis_filter(index, weight, size, strips):
+def dense_filter(index, weight, size, strips=None) -> AxisFilter:
+    """The `AxisFilter` of indices and weights as `resize_weights` returns them.
+
+    Args:
+        index, weight: (n, k), for each pixel of the result. Indices may be outside of the image.
+        size: () int32, pixels of the image.
+        strips: see `axis_filters`.
+    """
     weight = tf.where((index >= 0) & (index < size), weight, 0.0)
     used = (tf.reduce_max(index, 1) >= 0) & (tf.reduce_min(index, 1) < size)
     first, count, place, (strips, wide) = _places(used, strips)
@@ -161,29 +168,30 @@ def mix_columns(mixed, columns: AxisFilter, colours, light=None):
         (n, columns.count * 3) float32.
     """
     _, reach, wide = tf.unstack(tf.shape(columns.weight))
+    strips = columns.base.shape[0]
     colours = tf.eye(wide)[:, None, :, None] * colours[:, None]  # (wide, 3, wide, 3)
-    weight = tf.reshape(columns.weight, [_STRIPS * reach, wide])
+    weight = tf.reshape(columns.weight, [strips * reach, wide])
     weight = tf.matmul(weight, tf.reshape(colours, [wide, 9 * wide]))
-    weight = tf.reshape(weight, [_STRIPS * 3 * reach, 3 * wide])
+    weight = tf.reshape(weight, [strips * 3 * reach, 3 * wide])
     # First index and number of the pixels of each strip inside of the image, and of their weights.
     size = tf.shape(mixed)[1] // 3
     low = tf.clip_by_value(columns.base, 0, size)
     length = tf.clip_by_value(columns.base + reach, low, size) - low
-    skip = tf.maximum(low - columns.base, 0) + tf.range(_STRIPS) * reach
+    skip = tf.maximum(low - columns.base, 0) + tf.range(strips) * reach
     zero = tf.zeros_like(low)
-    starts = tf.unstack(3 * tf.stack([zero, low], 1), _STRIPS)
-    skips = tf.unstack(3 * tf.stack([skip, zero], 1), _STRIPS)
+    starts = tf.unstack(3 * tf.stack([zero, low], 1), strips)
+    skips = tf.unstack(3 * tf.stack([skip, zero], 1), strips)
     high = tf.zeros_like(low) + tf.shape(mixed)[0]
-    sizes = tf.unstack(tf.stack([high, 3 * length], 1), _STRIPS)
-    needs = tf.unstack(3 * tf.stack([length, zero + wide], 1), _STRIPS)
-    strips = [
+    sizes = tf.unstack(tf.stack([high, 3 * length], 1), strips)
+    needs = tf.unstack(3 * tf.stack([length, zero + wide], 1), strips)
+    parts = [
         tf.matmul(tf.slice(mixed, starts[k], sizes[k]), tf.slice(weight, skips[k], needs[k]))
-        for k in range(_STRIPS)
+        for k in range(strips)
     ]
     if light is not None:
-        light = tf.unstack(tf.reshape(light, [_STRIPS, 3 * wide]), _STRIPS)
-        strips = [tf.nn.bias_add(part, add) for part, add in zip(strips, light)]
-    return tf.slice(tf.concat(strips, 1), [0, 0], tf.stack([-1, columns.count * 3]))
+        light = tf.unstack(tf.reshape(light, [strips, 3 * wide]), strips)
+        parts = [tf.nn.bias_add(part, add) for part, add in zip(parts, light)]
+    return tf.slice(tf.concat(parts, 1), [0, 0], tf.stack([-1, columns.count * 3]))
 
 
 def pad_to(part, rows: AxisFilter, columns: AxisFilter, side, fill=0.0):

@@ -61,7 +61,7 @@ def resize_weights(method: str, length, count, both_shrink=True):
         return _line(tf.floor(pixel * scale), tf.ones_like(pixel)[:, None], last)
     place = (pixel + 0.5) * scale - 0.5
     if method == "linear":
-        return _linear(place, last)
+        return linear_weights(place, last)
     first = tf.floor(place)
     share = (place - first)[:, None]
     if method == "cubic":
@@ -79,8 +79,13 @@ def _line(first, weight, last):
     return tf.clip_by_value(index, 0, last), tf.cast(weight, tf.float32)
 
 
-def _linear(place, last):
-    """The two pixels around each place. Places are float64, and 0 is the centre of pixel 0."""
+def linear_weights(place, last):
+    """The two pixels around each place, and their weights, like `resize_weights`.
+
+    Args:
+        place: (count,) float64, where 0 is the centre of pixel 0.
+        last: () int32, the last pixel of the line.
+    """
     first = tf.floor(place)
     share = (place - first)[:, None]
     return _line(first, tf.concat([1 - share, share], 1), last)
@@ -167,8 +172,8 @@ def round_pixels(image):
     return tf.clip_by_value(tf.floor(image + 0.5), 0.0, 255.0)
 
 
-def _rows(image, window, index, weight, total=None):
-    """The pass over rows. `total` pads the result with zeros to this number of rows."""
+def _rows(image, window, index, weight):
+    """The pass over rows."""
     height, width, channels = tf.unstack(tf.shape(image))
     matrix = tf.reshape(image, [height, width * channels])
     source = index + (window.start - window.offset)
@@ -176,20 +181,19 @@ def _rows(image, window, index, weight, total=None):
     source = tf.clip_by_value(source, 0, height - 1)
     count, each = tf.unstack(tf.shape(index))
     target = tf.repeat(tf.range(count), each)
-    total = count if total is None else total
-    # A sparse product takes a third less time than gathering and blending, and it also pads.
+    # A sparse product takes a third less time than gathering and blending.
     flat = tf.raw_ops.SparseTensorDenseMatMul(
         a_indices=tf.cast(tf.stack([target, tf.reshape(source, [-1])], 1), tf.int64),
         a_values=tf.reshape(weight, [-1]),
-        a_shape=tf.cast(tf.stack([total, height]), tf.int64),
+        a_shape=tf.cast(tf.stack([count, height]), tf.int64),
         b=matrix,
     )
-    return tf.reshape(flat, [total, width, channels])
+    return tf.reshape(flat, [count, width, channels])
 
 
-def _columns(image, *filter_and_total):
+def _columns(image, *line):
     # Each pass sums whole rows, which are contiguous, so this pass works on the transposed image.
-    image = _rows(tf.transpose(image, [1, 0, 2]), *filter_and_total)
+    image = _rows(tf.transpose(image, [1, 0, 2]), *line)
     return tf.transpose(image, [1, 0, 2])
 
 
@@ -207,25 +211,3 @@ def resize(image, method: str, size):
     shrink = (old[0] >= size[0]) & (old[1] >= size[1])
     lines = [(whole(n), *resize_weights(method, n, m, shrink)) for n, m in zip(old, size)]
     return round_pixels(resample(image, *lines, round_between=method == "lanczos"))
-
-
-def resize_by_scale(image, scale, size, canvas):
-    """Bilinear resizing by a scale, like OpenCV's INTER_LINEAR with fx = fy = scale.
-
-    Output pixel p is read at (p + 0.5) / scale - 0.5 (half-pixel centres). The scale is used, and
-    not the ratio of the rounded sizes. Pixels at the edges are repeated, and there is no smoothing.
-
-    Args:
-        image: (h, w, c) float32.
-        scale: () float64.
-        size: height and width of the resized image, () int32 each.
-        canvas: (2,) int32 h, w of the result, at least `size`. The rest is filled with zeros.
-    Returns:
-        (canvas h, canvas w, c) float32.
-    """
-    filters = []
-    for axis in (0, 1):
-        pixel = tf.range(tf.cast(size[axis], tf.float64), dtype=tf.float64)
-        length = tf.shape(image)[axis]
-        filters.append((whole(length), *_linear((pixel + 0.5) / scale - 0.5, length - 1)))
-    return _rows(_columns(image, *filters[1], canvas[1]), *filters[0], canvas[0])
