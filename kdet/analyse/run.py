@@ -15,12 +15,12 @@ from kdet.analyse.page import page
 from kdet.analyse.words import summary
 from kdet.analyse.worst import pictures_of, worst_images, worst_sheet
 from kdet.evaluate.coco import coco_eval
-from kdet.evaluate.run import detect_records, result_rows
+from kdet.evaluate.run import detect_records, predict_records, result_rows
 from kdet.evaluate.truth import check, class_names
 from kdet.files import read_json, write_atomic, write_json
 
 
-def analyse(detector, records, out, log=None, batch: int = 1) -> dict:
+def analyse(detector, records, out, log=None, batch: int = 1, predict=predict_records) -> dict:
     """Writes what a detector gets wrong on a data set: report.html, analysis.json and pictures.
 
     The data set is detected once. Boxes are analysed, also those of a detector of masks. Crowds and
@@ -33,6 +33,7 @@ def analyse(detector, records, out, log=None, batch: int = 1) -> dict:
         out: the folder to write to.
         log: the log.jsonl of the training run, for the learning curves. It may be missing.
         batch: images per call of the detector.
+        predict: as in `kdet.evaluate.evaluate`.
 
     Returns:
         The content of analysis.json, see `measured`.
@@ -43,7 +44,7 @@ def analyse(detector, records, out, log=None, batch: int = 1) -> dict:
     from kdet.data.records import Records
 
     records = records if isinstance(records, Records) else Records.open(records)
-    truth, found = detect_records(detector, records, detector.data, batch)
+    truth, found = detect_records(detector, records, detector.data, batch, predict=predict)
     rows = result_rows(found, truth)
     check(truth, rows, list(found))
     numbers, matches, shown = measured(truth, rows)

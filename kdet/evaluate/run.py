@@ -19,7 +19,9 @@ METRICS = {"coco": evaluate_coco, "voc": evaluate_voc}
 INPUTS = ("image", "resized_size", "original_size")
 
 
-def predict_all(detector, batches, total: int | None = None) -> dict[int, dict[str, np.ndarray]]:
+def predict_all(
+    detector, batches, total: int | None = None, each=None
+) -> dict[int, dict[str, np.ndarray]]:
     """The detections of all images. A progress bar is shown.
 
     Args:
@@ -29,6 +31,8 @@ def predict_all(detector, batches, total: int | None = None) -> dict[int, dict[s
             "masks" (B, N, M, M) are pasted and stored as run lengths.
         batches: evaluation batches (`kdet.data.schema`). Their repeated rows are dropped.
         total: number of images, for the progress bar.
+        each: function (detector, batches) that yields (batch, outputs of the detector) for every
+            batch in order. None calls the detector for one batch after the other.
 
     Returns:
         image id -> {"boxes": (n, 4), "scores": (n,), "labels": (n,), ...}, with the valid ones
@@ -39,8 +43,7 @@ def predict_all(detector, batches, total: int | None = None) -> dict[int, dict[s
     """
     found = {}
     with tqdm(total=total, unit="img", desc="evaluate", disable=None) as bar:
-        for batch in batches:
-            outputs = detector({name: batch[name] for name in INPUTS})
+        for batch, outputs in (each or _each)(detector, batches):
             outputs = {name: np.asarray(value) for name, value in outputs.items()}
             valid = outputs.pop("valid").astype(bool)
             sizes = np.asarray(batch["original_size"]).astype(int).tolist()
@@ -60,7 +63,22 @@ def predict_all(detector, batches, total: int | None = None) -> dict[int, dict[s
     return found
 
 
-def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco", out=None):
+def _each(detector, batches):
+    for batch in batches:
+        yield batch, detector({name: batch[name] for name in INPUTS})
+
+
+def predict_records(detector, records, data_config, batch: int = 1, each=None):
+    """The result of `predict_all` for a data set; arguments and errors are those of `evaluate`."""
+    from kdet.data.batches import eval_batches
+
+    batches = records.iterate(eval_batches(records, data_config, batch))
+    return predict_all(detector, batches, len(records), each)
+
+
+def evaluate(
+    detector, records, data_config, batch=1, metric="coco", out=None, predict=predict_records
+):
     """The metrics of a detector on a data set.
 
     If the detector predicts masks and the data set has masks, "coco" evaluates boxes and masks in
@@ -73,6 +91,8 @@ def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco
         batch: images per call.
         metric: "coco" or "voc".
         out: JSON file for the result rows. None writes no file.
+        predict: function with the first four arguments of `predict_records` and its result. It can
+            share the images over several devices.
 
     Returns:
         The result of `evaluate_coco` or `evaluate_voc`. With masks also "mask_AP", "mask_AP50",
@@ -87,7 +107,7 @@ def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco
     if metric not in METRICS:
         raise EvaluationError(f"metric must be one of {', '.join(METRICS)}; got {metric!r}")
     masks = metric == "coco" and getattr(detector, "draws_masks", False)
-    truth, found = detect_records(detector, records, data_config, batch, masks)
+    truth, found = detect_records(detector, records, data_config, batch, masks, predict)
     masks = masks and has_masks(truth)
     rows = result_rows(found, truth)
     if out is not None:
@@ -96,11 +116,13 @@ def evaluate(detector, records, data_config, batch: int = 1, metric: str = "coco
     return _joined(metrics, evaluate_coco(truth, rows, found, "segm")) if masks else metrics
 
 
-def detect_records(detector, records, data_config, batch: int = 1, masks: bool = False):
+def detect_records(
+    detector, records, data_config, batch=1, masks: bool = False, predict=predict_records
+):
     """The annotations of a data set and what a detector finds on its images, in one pass.
 
     Args:
-        detector, records, data_config, batch: as in `evaluate`.
+        detector, records, data_config, batch, predict: as in `evaluate`.
         masks: True reads the masks of the annotations, too.
 
     Returns:
@@ -109,7 +131,6 @@ def detect_records(detector, records, data_config, batch: int = 1, masks: bool =
     Raises:
         EvaluationError, DataError: as in `evaluate`.
     """
-    from kdet.data.batches import eval_batches
     from kdet.data.records import Records
 
     records = records if isinstance(records, Records) else Records.open(records)
@@ -118,8 +139,7 @@ def detect_records(detector, records, data_config, batch: int = 1, masks: bool =
         has_masks(truth)  # an error of the data must not come after hours of detection
     names = [category["name"] for category in truth["categories"]]
     check_classes(getattr(getattr(detector, "labels", None), "names", names), names)
-    batches = records.iterate(eval_batches(records, data_config, batch))
-    return truth, predict_all(detector, batches, len(truth["images"]))
+    return truth, predict(detector, records, data_config, batch)
 
 
 def _joined(boxes, masks):

@@ -29,6 +29,10 @@ class Callbacks:
         """Whether a callback asked to stop."""
         return bool(self.network.stop_training)
 
+    @stopped.setter
+    def stopped(self, value: bool):
+        self.network.stop_training = value
+
     def begin(self, images: int) -> None:
         """Starts training after `images` images, 0 for a new run."""
         self._epoch = images // self.images

@@ -48,6 +48,24 @@ def open_splits(folder) -> tuple[Records, Records | None]:
     return records, val
 
 
+def open_splits_of_run(folder, recipe, say) -> tuple[Records, Records | None]:
+    """The result of `open_splits` for a run.
+
+    Args:
+        folder: see `open_splits`.
+        recipe: `kdet.config.Recipe`; a mask head needs outlines of objects.
+        say: function that prints text.
+    Raises:
+        DataError: as in `open_splits` and `check_masks`.
+    """
+    records, val = open_splits(folder)
+    if val is None:
+        say(f"{folder} has no val/, so nothing is evaluated")
+    if recipe.model.needs_masks():
+        check_masks(records, recipe.name)
+    return records, val
+
+
 def _class_difference(train, val):
     """The difference between the label maps of two splits, as text."""
     ours, theirs = train.labels.names, val.labels.names

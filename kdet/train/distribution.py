@@ -8,6 +8,7 @@ no GPU.
 from __future__ import annotations
 
 import re
+import secrets
 
 import keras
 import tensorflow as tf
@@ -32,6 +33,9 @@ def make_strategy(replicas: int = 0):
         ConfigError: more replicas than GPUs, devices that are already in use, or a wrong TF_CONFIG.
     """
     if check_workers(replicas):
+        # Without CommunicationOptions, collectives have no time limit. So a worker may wait for a
+        # chief that saves a large checkpoint. If a process dies, TensorFlow's coordination service
+        # notices it, and the collectives of the others end with an error.
         return tf.distribute.MultiWorkerMirroredStrategy()
     gpus = tf.config.list_physical_devices("GPU")
     replicas = replicas or max(len(gpus), 1)
@@ -66,7 +70,9 @@ def _is_multi_worker(strategy):
 
 
 def lost_peer(error, strategy) -> str | None:
-    """TensorFlow's message about a lost worker in one line, or None for other errors."""
+    """What an error says about a lost worker in one line, or None for other errors."""
+    if isinstance(error, LostWorkerError):
+        return str(error)
     if not _is_multi_worker(strategy) or not isinstance(error, tf.errors.OpError):
         return None
     if not isinstance(error, _LOST) and "ollective" not in error.message:
@@ -79,7 +85,7 @@ def explained(error, strategy, step: int, out):
     """A LostWorkerError that says how to continue after a lost worker; other errors unchanged.
 
     Args:
-        error: of TensorFlow.
+        error: of TensorFlow, or the LostWorkerError of an `Exchange`.
         strategy: of the run.
         step: steps taken.
         out: folder of the run.
@@ -125,6 +131,26 @@ def split(strategy, batch: dict):
         return strategy.experimental_distribute_values_from_function(slice_of)
 
     return {name: part(tensor) for name, tensor in batch.items()}
+
+
+def common_token(strategy) -> int:
+    """A new random number below 2^48, the same on all workers."""
+    index, workers = worker(strategy)
+    if workers == 1:
+        return secrets.randbits(48)
+    # An all-reduce can only sum, so every replica but the first one adds 0. Float64 is exact here.
+    mine = secrets.randbits(48) if index == 0 else 0
+
+    @tf.function(autograph=False)
+    def send():
+        def replica():
+            context = tf.distribute.get_replica_context()
+            first = tf.cast(tf.equal(context.replica_id_in_sync_group, 0), tf.float64)
+            return context.all_reduce("sum", first * tf.constant(mine, tf.float64))
+
+        return strategy.run(replica)
+
+    return int(strategy.experimental_local_results(send())[0])
 
 
 def check_agreement(strategy, number: int, what: str) -> None:

@@ -11,21 +11,22 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from kdet.analyse import analyse
 from kdet.config import Recipe
 from kdet.data import train_batches
-from kdet.errors import ConfigError
+from kdet.errors import ConfigError, LostWorkerError
 from kdet.files import remove_leftovers
 from kdet.models.detector import build
 from kdet.serving.saved_model import export
 from kdet.train import checkpoint, distribution, previews
 from kdet.train.callbacks import Callbacks
 from kdet.train.cli import Options
-from kdet.train.data_sets import BANNER, check_masks, limits, make_synthetic_splits, open_splits
-from kdet.train.evaluations import Evaluations
-from kdet.train.log import LOG, Progress
+from kdet.train.data_sets import BANNER, limits, make_synthetic_splits, open_splits_of_run
+from kdet.train.evaluations import Evaluations, interval
+from kdet.train.exchange import Exchange
+from kdet.train.log import Progress
 from kdet.train.optimizer import describe_schedule
 from kdet.train.plan import recipe_of_run
+from kdet.train.shares import SharedDetection
 from kdet.train.signals import stop_on_signal
 from kdet.train.start import start_from, start_from_detector
 from kdet.train.trainer import set_precision, trainer_of
@@ -57,13 +58,13 @@ def train(recipe: Recipe, options: Options, source=None, callbacks=()) -> Traini
         run = TrainingRun(recipe, options, strategy, source, callbacks)
         run.run()
         return run
-    except tf.errors.OpError as error:
+    except (tf.errors.OpError, LostWorkerError) as error:
         step = run.trainer.step if run else 0
         raise distribution.explained(error, strategy, step, Path(options.out)) from None
 
 
 class TrainingRun:
-    """The parts and the state of a run. Only the chief (worker 0) writes files and evaluates."""
+    """The parts and the state of a run. Only the chief (worker 0) writes results and calls back."""
 
     def __init__(self, recipe: Recipe, options: Options, strategy, source=None, callbacks=()):
         self.options, self.strategy, self.out = options, strategy, Path(options.out)
@@ -71,8 +72,6 @@ class TrainingRun:
         self.shard = distribution.worker(strategy)
         self.chief = self.shard[0] == 0
         self._check_out()
-        if options.patience is not None and self.shard[1] > 1:
-            raise ConfigError("--patience needs one worker, because only the chief evaluates")
         self.records, self.val = self._open_data(recipe)
         labels = self.records.labels
         replicas = strategy.num_replicas_in_sync
@@ -90,48 +89,46 @@ class TrainingRun:
         self.about = checkpoint.describe_run(
             recipe, labels, options.seed, options.precision, self.records.fingerprint
         )
-        parts, every = (self.detector, self.trainer, self.val), self._interval(bool(callbacks))
-        self.evaluations = Evaluations(*parts, every, self.until, options.patience)
+        self.exchange = Exchange(self.out, self.shard, distribution.common_token(strategy))
+        predict = SharedDetection(strategy, self.exchange)
+        every = interval(options, recipe.schedule, len(self.records), self.until, bool(callbacks))
+        parts = self.detector, self.trainer, self.val
+        self.evaluations = Evaluations(*parts, every, self.until, predict, options.patience)
         self.callbacks = Callbacks(callbacks, self.detector, len(self.records))
         self._start()
 
-    def _interval(self, every_epoch):
-        """Steps between evaluations."""
-        if self.options.eval_every is not None:
-            return self.options.eval_every
-        if every_epoch:
-            return -(-len(self.records) // self.recipe.schedule.batch)  # rounded up
-        return -(-self.until // (5 if self.options.data else 2))
-
     def run(self) -> None:
         """Trains from step `trainer.step` to the end. See `train`."""
-        trainer, options = self.trainer, self.options
         if self.chief:
-            self.progress = Progress(self.out, trainer.step, self.until, options.log_every)
+            log_every = self.options.log_every
+            self.progress = Progress(self.out, self.trainer.step, self.until, log_every)
         try:
-            # A run that was killed between saving and evaluating evaluates first.
-            if self.chief and self.evaluations.is_due():
-                self._evaluate()
-            self.callbacks.begin(trainer.step * trainer.schedule.batch)
-            with stop_on_signal() as stop:
-                for report in trainer.train(self._batches(), self.until):
-                    if self.chief:
-                        self._after(report)
-                    if stop.asked:
-                        self._save()
-                        self._print(
-                            f"stopped after {trainer.step} steps; --resume continues from here"
-                        )
-                        return
-                    if self._stops_early():
-                        break
-            self.callbacks.end()
-            if self.chief:
-                self._finish()
-            self.complete = True
+            with self.exchange:
+                self._run()
         finally:
             if self.progress:
                 self.progress.close()
+
+    def _run(self):
+        trainer = self.trainer
+        # A run that was killed between saving and evaluating evaluates first.
+        if self.evaluations.is_due():
+            self._evaluate()
+            self._meet()
+        self.callbacks.begin(trainer.step * trainer.schedule.batch)
+        with stop_on_signal() as stop:
+            for report in trainer.train(self._batches(), self.until):
+                met = self._after(report)
+                if stop.asked:
+                    self._save()
+                    self._print(f"stopped after {trainer.step} steps; --resume continues from here")
+                    return
+                # Several workers must stop after the same step, and agree after evaluations only.
+                if (met or self.shard[1] == 1) and self._stops_early():
+                    break
+        self.callbacks.end()
+        self._finish()
+        self.complete = True
 
     def _check_out(self):
         if self.chief:
@@ -140,19 +137,15 @@ class TrainingRun:
                 remove_leftovers(self.out)
 
     def _open_data(self, recipe):
-        folder = self.folder = self.options.data or self.out / "data"
-        if self.options.data is None:
+        options = self.options
+        self.folder = options.data or self.out / "data"
+        if options.data is None:
             self._print(BANNER)
             if self.chief:
-                make_synthetic_splits(folder, recipe.data)
+                make_synthetic_splits(self.folder, recipe.data)
         # This all-reduce also makes the other workers wait until the chief has made the data.
-        distribution.check_agreement(self.strategy, self.options.seed, "--seed")
-        records, val = open_splits(folder)
-        if val is None:
-            self._print(f"{folder} has no val/, so nothing is evaluated")
-        if recipe.model.needs_masks():
-            check_masks(records, recipe.name)
-        return records, val
+        distribution.check_agreement(self.strategy, options.seed, "--seed")
+        return open_splits_of_run(self.folder, recipe, self._print)
 
     def _start(self):
         """Loads the weights that the options ask for, and prints the settings of the run."""
@@ -160,8 +153,7 @@ class TrainingRun:
         last = self.out / "last.npz"
         if options.resume and last.exists():
             state = checkpoint.restore(last, trainer, self.about, options.other_data)
-            for name, value in state.items():
-                setattr(self.evaluations, name, value)
+            self.evaluations.state = state
             self._print(f"continuing after {trainer.step} steps")
         elif options.resume:
             self._print(f"there is no checkpoint in {self.out} yet, so this starts at step 0")
@@ -169,7 +161,10 @@ class TrainingRun:
             report = start_from_detector(self.source, self.detector)
             self._print(f"weights of the detector: {report}")
         elif not trainer.step and options.init != "none":
-            self._initialise(options.init)
+            init = start_from(
+                options.init, self.recipe, self.detector.network, self.detector.labels
+            )
+            self._print(f"weights of {options.init}: {init}")
         number = checkpoint.checksum(trainer.network) + trainer.step
         distribution.check_agreement(self.strategy, number, "the first weights")
         count = self.strategy.num_replicas_in_sync
@@ -180,22 +175,11 @@ class TrainingRun:
         )
         self._print(describe_schedule(self.recipe.schedule))
 
-    def _initialise(self, paths):
-        detector = self.detector
-        report = start_from(paths, self.recipe, detector.network, detector.labels)
-        self._print(f"weights of {paths}: {report}")
-
     def _batches(self):
-        start = self.trainer.step
-        dataset = train_batches(
-            self.records,
-            self.recipe.data,
-            self.recipe.schedule.batch,
-            self.until,
-            self.options.seed,
-            start_step=start,
-            shard=self.shard,
-        )
+        start, seed = self.trainer.step, self.options.seed
+        length = self.recipe.schedule.batch, self.until
+        data = self.records, self.recipe.data
+        dataset = train_batches(*data, *length, seed, start, self.shard)
         batches = iter(self.records.iterate(dataset))
         if start or not self.chief or self.until == 0:
             return batches
@@ -205,7 +189,9 @@ class TrainingRun:
         return itertools.chain([first], batches)
 
     def _after(self, report):
-        self.progress.update(report)
+        """What follows a step. Returns whether all workers have met after an evaluation."""
+        if self.chief:
+            self.progress.update(report)
         if not report.applied:
             scale = self.trainer.loss_scale.value
             self._print(f"step {report.step}: float16 overflow, skipped; loss scale {scale:g}")
@@ -215,13 +201,27 @@ class TrainingRun:
             self._save()
         if due:  # after saving, so an error in the evaluation does not lose the checkpoint
             self._evaluate()
-        self.callbacks.after(report, self.evaluations.latest if due else None)
+        if self.chief:
+            self.callbacks.after(report, self.evaluations.latest if due else None)
+        if due:
+            self._meet()
+        return due
 
     def _evaluate(self):
+        if not self.chief:
+            with self.trainer.averaged():
+                self.evaluations.detect()
+            return
         if self.evaluations.run(self.progress, self._print):
             with self.trainer.averaged():
                 self._save("best.npz")
         self._save()
+
+    def _meet(self):
+        """Tells the workers the result of an evaluation. They wait here until the chief is done."""
+        mine = {**self.evaluations.state, "stopped": self.callbacks.stopped}
+        state = self.exchange.tell(mine)
+        self.evaluations.state, self.callbacks.stopped = state, state["stopped"]
 
     def _stops_early(self):
         reason = "a callback asked for it" if self.callbacks.stopped else ""
@@ -238,15 +238,15 @@ class TrainingRun:
             checkpoint.save(path, self.trainer, self.about, **state, data=self.folder)
 
     def _finish(self):
-        """Exports and analyses the best weights."""
+        """Exports and analyses the best weights. All workers detect for the analysis."""
         if self.evaluations.stale:
             checkpoint.use_weights(self.out / "best.npz", self.trainer.network)
         with self.trainer.averaged() if not self.evaluations.stale else nullcontext():
+            if not self.chief:
+                return self.evaluations.detect() if self.evaluations.evaluated else None
             folder = export(self.detector, self.out / "saved_model")
             if self.evaluations.evaluated:
-                out, log, batch = self.out / "analysis", self.out / LOG, self.evaluations.batch
-                numbers = analyse(self.detector, self.val, out, log, batch)
-                self._print(numbers["summary"])
+                self._print(self.evaluations.analyse(self.out))
         self._print(f"checkpoints, log.jsonl and pictures in {self.out}; SavedModel in {folder}")
         if self.evaluations.evaluated:
             last = max(self.out.glob("predictions_*.png"))

@@ -1,13 +1,13 @@
 """Runs that are killed, and runs of two workers on this machine."""
 
 import json
-import socket
 import time
 
 import fake_family
 import numpy as np
 import pytest
 import tensorflow as tf
+from shared_run import addresses
 
 from kdet.errors import CheckpointError
 from kdet.weights.npz import read_npz
@@ -34,16 +34,6 @@ def read(out):
         return json.loads(str(stored["report"]))["job"], {
             k[4:]: stored[k] for k in stored.files if k != "report"
         }
-
-
-def addresses(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for made in sockets:
-        made.bind(("127.0.0.1", 0))
-    found = [f"127.0.0.1:{made.getsockname()[1]}" for made in sockets]
-    for made in sockets:
-        made.close()
-    return found
 
 
 @pytest.fixture
