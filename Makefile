@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TESTS := -m pytest -n 2 --dist worksteal -q
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-oldest lint format clean
+.PHONY: demo test test-oldest lint format benchmarks clean
 
 demo: $(VENV)/ready
 	$(BIN)/python recipes/retinanet_r50_fpn_1x.py --out runs/demo $(if $(wildcard runs/demo/last.npz),--resume)
@@ -38,6 +38,10 @@ $(OLDEST)/ready: setup.py tests/oldest.txt
 	$(OLDEST)/bin/python -m pip install --quiet --upgrade pip
 	$(OLDEST)/bin/python -m pip install --quiet --editable ".[test]" --constraint tests/oldest.txt
 	touch $@
+
+# runs for an hour; PEER is a Python with torch and torchvision, BENCHMARKS more options
+benchmarks: $(VENV)/ready
+	$(BIN)/python benchmarks/page.py $(if $(PEER),--peer $(PEER)) $(BENCHMARKS)
 
 clean:
 	rm -rf build dist *.egg-info runs

@@ -10,12 +10,14 @@ per call and with all cores. The time is from a prepared image to detections.
 from __future__ import annotations
 
 import argparse
-import statistics
+import importlib.util
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import report
 
 import kdet
 from kdet.data.batches import image_batch
@@ -30,50 +32,65 @@ EXPORTS = {
     "ONNX Runtime": ("x.onnx", "onnxruntime"),
     "OpenVINO": ("x.xml", "openvino"),
 }
-HEAD = "| model | engine | MB | ms | times as fast as the detector | detections that agree |"
+MODULES = {"litert": "ai_edge_litert", "onnxruntime": "onnxruntime", "openvino": "openvino"}
 
 
 def measure(name, image, rounds, int8=None):
-    """Prints the rows of the table for one model."""
+    """The rows of the table for one model.
+
+    Args:
+        name: MODEL or MODEL@SIDE.
+        image: (H, W, 3) uint8 array, or None for a drawn one.
+        rounds: calls of each engine.
+        int8: a data set that calibrates a file of 8-bit integers, or None.
+    """
     name, _, side = name.partition("@")
     detector = kdet.load(name, weights=None) if name in kdet.names() else kdet.load(name)
     data = fixed_data(detector.data, (int(side), int(side)) if side else None)
     size = data.canvas_sizes()[-1]
     image = sample_image(size) if image is None else image
     inputs = image_batch([image], data)
-    calls, sizes, found = {"kdet": lambda: detector(inputs)}, {}, {}
+    calls, sizes, errors, found = {"kdet": lambda: detector(inputs)}, {}, {}, {}
     exports = dict(EXPORTS) | ({"LiteRT, int8": ("q.tflite", "litert")} if int8 else {})
     with tempfile.TemporaryDirectory() as folder:
         for label, (file, engine) in exports.items():
             path, more = Path(folder) / file, {"int8": int8} if file[0] == "q" else {}
             try:
                 detector.export(path, size=size, **more)
+                exported = from_export(path, engine)
             except KdetError as error:
-                print(f"| {name} | {label} | | | | {error} |", flush=True)
+                errors[label] = str(error)
                 continue
-            exported = from_export(path, engine)
-            raw = image_batch([image], exported.data)
-            calls[label] = lambda exported=exported, raw=raw: exported(raw)
+            calls[label] = partial(exported, image_batch([image], exported.data))
             files = [path, path.with_suffix(".bin")]
             sizes[label] = sum(f.stat().st_size for f in files if f.exists()) / 1e6
-        times = {label: [] for label in calls}
-        for k in range(rounds + 1):
-            for label, call in calls.items():
-                start = time.perf_counter()
-                found[label] = {n: np.asarray(v) for n, v in call().items()}
-                if k:  # the first call compiles
-                    times[label].append(time.perf_counter() - start)
-    own = np.array(times["kdet"])
+        runs = [partial(seconds, call, label, found) for label, call in calls.items()]
+        times = dict(zip(calls, report.take_turns(runs, 1, rounds)))  # the first call compiles
+    model = f"{name} {size[0]}x{size[1]}"
+    rows = []
     for label, taken in times.items():
-        low, middle, high = np.quantile(own / np.array(taken), (0, 0.5, 1))
-        ratio = "1" if label == "kdet" else f"{middle:.2f} ({low:.2f} to {high:.2f})"
         exact = label != "kdet" and "int8" not in label
-        same = f"{agreement(found[label], found['kdet']):.0%}" if exact else ""
-        megabytes = f"{sizes[label]:.1f}" if label in sizes else ""
-        ms = 1000 * statistics.median(taken)
-        print(
-            f"| {name} {size[0]}x{size[1]} | {label} | {megabytes} | {ms:.0f} | {ratio} | {same} |"
-        )
+        row = {"model": model, "engine": label, "MB": sizes.get(label)}
+        row["ms"] = report.milliseconds(taken)
+        # how many times as fast as the detector's own graph
+        row["ratio"] = None if label == "kdet" else report.ratio(taken, times["kdet"])
+        row["detections that agree"] = agreement(found[label], found["kdet"]) if exact else None
+        rows.append(row)
+    rows += [{"model": model, "engine": f"{label} ({why})"} for label, why in errors.items()]
+    return rows
+
+
+def seconds(call, label, found):
+    """The seconds of one call, whose result is kept in `found[label]`."""
+    start = time.perf_counter()
+    found[label] = {name: np.asarray(value) for name, value in call().items()}
+    return time.perf_counter() - start
+
+
+def engine_versions():
+    """Versions of TensorFlow, and of the engines that are installed."""
+    installed = [name for name in MODULES.values() if importlib.util.find_spec(name)]
+    return report.versions("tensorflow", "keras", *installed)
 
 
 def main():
@@ -82,12 +99,12 @@ def main():
     parser.add_argument("models", nargs="+", help="MODEL or MODEL@SIDE")
     parser.add_argument("--image", help="a photo; default: rectangles")
     parser.add_argument("--int8", help="a converted data set, for a row of 8-bit integers")
-    parser.add_argument("--rounds", type=int, default=10)
+    report.add_options(parser, {"--runs": 10})
     flags = parser.parse_args()
     image = None if flags.image is None else load_image(flags.image)
-    print(HEAD, "|---|---|---|---|---|---|", sep="\n")
-    for name in flags.models:
-        measure(name, image, flags.rounds, flags.int8)
+    rows = [row for name in flags.models for row in measure(name, image, flags.runs, flags.int8)]
+    note = "A ratio above 1 means that the engine is faster than the graph of the detector."
+    report.publish(flags, "Exported detectors", rows, engine_versions(), note)
 
 
 if __name__ == "__main__":

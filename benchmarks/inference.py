@@ -10,13 +10,14 @@ the ratio of two consecutive runs can be trusted. If the networks differ, compar
 """
 
 import argparse
-import datetime
+import contextlib
 import os
-import platform
 import statistics
 import subprocess
-import sys
+import tempfile
 import time
+
+import report
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Seconds. A shorter run is repeated and the second one counts, because during the first the CPU
@@ -38,29 +39,41 @@ SIDES = {"ssdlite320_mobilenet_v3_large": "320x320", "ssd300_vgg16": "300x300"}
 def main():
     """Prints a table for docs/benchmarks.md."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peer", required=True, help="Python that has torch and torchvision")
     parser.add_argument("--row", default="retinanet_r50_fpn_1x", choices=ROWS)
     parser.add_argument("--size", help="height x width of the image; default: the row's own")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--warmup", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    report.add_options(parser, {"--peer": ..., "--batch": 1, "--runs": 10, "--warmup": 3})
     flags = parser.parse_args()
     size, names = ROWS[flags.row]
     size = flags.size or size
 
+    peers = [Peer(flags, name, SIDES.get(name, size)) for name in names]
     detector, network, work = kdet_runs(flags.row, *sides(size), flags)
-    peers = [Peer(flags.peer, name, SIDES.get(name, size), flags) for name in names]
     runs = [detector, network, *(peer.run for peer in peers)]
-    rounds = []
-    for number in range(flags.warmup + flags.runs):
-        seconds = [run() for run in runs]
-        if number >= flags.warmup:
-            rounds.append(seconds)
-            print("  ".join(f"{1e3 * s:.1f} ms" for s in seconds), file=sys.stderr)
-    for peer in peers:
+    ours, alone, *others = report.take_turns(runs, flags.warmup, flags.runs)
+    rows = [result(f"kdet {flags.row}", size, work, ours, None, flags)]
+    for peer, times in zip(peers, others):
+        shown = report.ratio(ours, times)
+        rows.append(result(f"torchvision {peer.name}", peer.size, peer.gflops, times, shown, flags))
         peer.close()
-    report(flags, size, work, peers, rounds)
+    after = statistics.median(1 - n / d for n, d in zip(alone, ours))
+    used = report.versions("tensorflow", "keras", peers=[peers[0].versions])
+    note = f"Of the time of {flags.row}, batch {flags.batch}, {after:.0%} is after the network."
+    report.publish(flags, "Inference, whole detector", rows, used, note)
+
+
+def result(name, size, gflops, times, slower, flags):
+    """The row of one detector."""
+    rate = flags.batch / statistics.median(times)
+    return {
+        "detector": name,
+        "size": size,
+        "batch": flags.batch,
+        "GFLOPs": gflops,
+        "ms": report.milliseconds(times),
+        "images/s": rate,
+        "GFLOP/s": gflops * rate,
+        "slower than kdet": slower,
+    }
 
 
 def sides(size):
@@ -70,18 +83,17 @@ def sides(size):
 
 def kdet_runs(row, height, width, flags):
     """Two functions that return seconds, for the detector and for its network, and GFLOPs."""
-    import numpy as np
     import tensorflow as tf
+    from noise import detection_batch
 
     from kdet import models
     from kdet.zoo.cards import measure
 
     tf.config.threading.set_intra_op_parallelism_threads(flags.threads)
     detector = models.load(row, weights=None)
-    image = np.random.default_rng(0).normal(size=(flags.batch, height, width, 3))
-    size = tf.constant([[height, width]] * flags.batch, tf.float32)
-    inputs = {"image": tf.constant(image, tf.float32), "resized_size": size, "original_size": size}
-    network = tf.function(detector.raw)
+    batch = detection_batch(flags.batch, height, width)
+    inputs = {name: tf.constant(value) for name, value in batch.items()}
+    network = tf.function(detector.outputs)
 
     def fetched(call):
         # `numpy` waits for the result, also on a GPU
@@ -106,66 +118,68 @@ def seconds(run):
 
 
 class Peer:
-    """A detector of torchvision in its own process, which waits while other detectors run."""
+    """A detector or an operation of torchvision in a process that waits while others run.
 
-    def __init__(self, python, name, size, flags, mode="detect"):
+    The process starts at once, so that it gets ready while kdet compiles.
+
+    Args:
+        flags: parsed options, with "peer", and with "threads" and "batch" where they matter.
+        name, size: see `torchvision_peer.py`.
+        options: other options of that script, e.g. mode="train".
+    """
+
+    def __init__(self, flags, name, size, **options):
         script = os.path.join(os.path.dirname(__file__), "torchvision_peer.py")
-        self.name, self.size = name, size
-        batch = getattr(flags, "batch", 1)
-        self.process = subprocess.Popen(
-            [python, script, name, size, str(flags.threads), str(batch), mode, str(SHORT)],
+        options = {"threads": 1, "batch": 1, **vars(flags), **options}
+        wanted = ("threads", "batch", "mode", "device", "precision")
+        more = [f"--{key}={options[key]}" for key in wanted if key in options]
+        self.name, self.size, self._ready = name, size, None
+        self._errors = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            [flags.peer, script, name, size, f"--short={SHORT}", *more],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
         )
-        self.versions = self.process.stdout.readline().strip()
-        self.gflops = float(self.process.stdout.readline())
+
+    @property
+    def versions(self):
+        """E.g. "torch 2.14.1, torchvision 0.29.1"."""
+        return self._first_lines()[0]
+
+    @property
+    def gflops(self):
+        """GFLOPs of one image."""
+        return float(self._first_lines()[1])
 
     def run(self):
-        """The seconds of one call."""
-        self.process.stdin.write("run\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
+        """The seconds of one call. Raises RuntimeError if the process has ended."""
+        self._first_lines()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write("run\n")
+            self._process.stdin.flush()
+        return float(self._line())
 
     def close(self):
         """Ends the process."""
-        self.process.stdin.close()
-        self.process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+        self._errors.close()
 
+    def _first_lines(self):
+        self._ready = self._ready or (self._line(), self._line())
+        return self._ready
 
-def report(flags, size, work, peers, rounds):
-    """Prints the results as Markdown."""
-    import keras
-    import tensorflow as tf
-
-    detector, network, *others = zip(*rounds)
-    middle = statistics.median
-    after = middle(1 - n / d for n, d in zip(network, detector))
-    print(f"\n{datetime.date.today()}, {processor()}, {flags.threads} threads, fp32")
-    print(f"Python {platform.python_version()}, TensorFlow {tf.__version__}, ", end="")
-    print(f"Keras {keras.__version__}; {peers[0].versions}; medians of {len(rounds)} rounds\n")
-    print("| detector | size | batch | GFLOPs | ms | images/s | GFLOP/s | slower than kdet |")
-    print("|---|---|---|---|---|---|---|---|")
-    rows = [(f"kdet {flags.row}", size, work, detector)]
-    rows += [(f"torchvision {p.name}", p.size, p.gflops, t) for p, t in zip(peers, others)]
-    for name, shape, gflops, times in rows:
-        ratios = sorted(t / ours for t, ours in zip(times, detector))
-        shown = f"{ratios[0]:.2f}, **{middle(ratios):.2f}**, {ratios[-1]:.2f}"
-        rate = flags.batch / middle(times)
-        print(
-            f"| {name} | {shape} | {flags.batch} | {gflops:.1f} | {1e3 * middle(times):.1f} "
-            f"| {rate:.1f} | {gflops * rate:.0f} | {shown if times is not detector else '-'} |"
-        )
-    print(f"\nkdet's time after the network: {100 * after:.0f}%")
-
-
-def processor():
-    """The name of the processor, if the system has it."""
-    try:
-        with open("/proc/cpuinfo") as lines:
-            return next(line.split(":")[1].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    def _line(self):
+        if line := self._process.stdout.readline():
+            return line.strip()
+        code = self._process.wait()
+        self._errors.seek(0)
+        reason = self._errors.read().strip().splitlines()[-1:] or ["no message"]
+        raise RuntimeError(f"{self.name} of torchvision ended with code {code}, {reason[0]}")
 
 
 if __name__ == "__main__":

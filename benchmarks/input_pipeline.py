@@ -17,52 +17,69 @@ import statistics
 import tempfile
 import time
 
+import report
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def main():
     """Prints a row for docs/benchmarks.md."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True, help="folder of records, with train/ or without")
+    parser.add_argument("--data", help="folder of records, with train/ or without; default: drawn")
     parser.add_argument("--row", default="ssd_mobilenet_v1_voc")
     parser.add_argument("--images", type=int, default=640, help="per run")
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--peer", help="Python that has torch and torchvision")
     parser.add_argument("overrides", nargs="*", help="e.g. data.augment.expand=0")
+    report.add_options(parser, {"--peer": None, "--batch": 16, "--runs": 5})
     flags = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        compare(flags, flags.data or drawn(folder))
 
+
+def compare(flags, folder):
+    """Prints the table of a data set."""
     from kdet import models
     from kdet.config.text import override
     from kdet.data import Records, train_batches
 
-    records = Records.open(flags.data, "train")
+    records = Records.open(folder, "train")
     data = override(models.recipe(flags.row), flags.overrides).data
     steps = flags.images // flags.batch
     ours = itertools.cycle([train_batches(records, data, flags.batch, steps, seed=0)])
     bare = itertools.cycle([decoding(records, steps * flags.batch)])
-    theirs = torchvision(records, flags) if flags.peer else None
-    pairs, others = [], []
+    peer, files = torchvision(records, flags) if flags.peer else (None, 1)
+    rounds = []
     for number in range(flags.runs + 1):  # the first run is a warm-up
         (wall, cpu), (bare_wall, bare_cpu) = (seconds(next(d)) for d in (ours, bare))
+        theirs = peer.run() / files if peer else float("nan")
         if number:
             wall, cpu = wall / flags.batch, cpu / flags.batch
-            pairs.append((1 / wall, 1 / bare_wall, 1000 * cpu, bare_cpu / cpu))
-            print("augmented {:.0f}/s   bare decode {:.0f}/s".format(*pairs[-1][:2]))
-            others.append(1000 * theirs() if theirs else float("nan"))
-    middle, ratios = statistics.median, sorted(p[0] / p[1] for p in pairs)
+            rounds.append((wall, bare_wall, cpu, bare_cpu, theirs))
+            print(f"augmented {1 / wall:.0f}/s   bare decode {1 / bare_wall:.0f}/s", flush=True)
+    wall, bare_wall, cpu, bare_cpu, theirs = zip(*rounds)
     sizes = records.sizes.mean(0).round().astype(int)
-    print("\n| row | mean size | images/s | bare decode images/s ", end="")
-    print("| ratio (min, median, max) | CPU ms per image | ratio of CPU times ", end="")
-    print("| torchvision ms per image |")
-    print("|---|---|---|---|---|---|---|---|")
-    print(
-        f"| {flags.row} | {sizes[0]}x{sizes[1]} | {middle(p[0] for p in pairs):.0f} "
-        f"| {middle(p[1] for p in pairs):.0f} "
-        f"| {ratios[0]:.2f}, **{middle(ratios):.2f}**, {ratios[-1]:.2f} "
-        f"| {middle(p[2] for p in pairs):.1f} | {middle(p[3] for p in pairs):.2f} "
-        f"| {middle(others):.1f} |"
+    row = {
+        "row": flags.row,
+        "files": f"{sizes[0]}x{sizes[1]}" + ("" if flags.data else ", drawn"),
+        "images/s": 1 / statistics.median(wall),
+        "bare decode images/s": 1 / statistics.median(bare_wall),
+        "ratio": report.ratio(wall, bare_wall),
+        "CPU ms": report.milliseconds(cpu),
+        "bare decode CPU ms": report.milliseconds(bare_cpu),
+        "torchvision CPU ms": report.milliseconds(theirs),
+    }
+    lines = [peer.versions] if peer else []
+    note = "Times are per image. torchvision augments for SSD, with one thread."
+    report.publish(
+        flags, "Input pipeline", [row], report.versions("tensorflow", "keras", peers=lines), note
     )
+
+
+def drawn(folder):
+    """A drawn data set of 480 x 640 pixels in `folder`. Half of its files are JPEG, half PNG."""
+    from kdet.data import make_synthetic
+
+    make_synthetic(folder, 128, 0, (480, 640), masks=False)
+    return folder
 
 
 def decoding(records, count):
@@ -79,7 +96,7 @@ def decoding(records, count):
 
 
 def torchvision(records, flags, count=64):
-    """A function that returns torchvision's seconds per image, over the first `count` records."""
+    """A `Peer` that augments the first `count` records with one thread, and their number."""
     import numpy as np
     from inference import Peer
 
@@ -92,9 +109,9 @@ def torchvision(records, flags, count=64):
         path = pathlib.Path(folder) / "images.npz"
         arrays = {"lengths": [len(f) for f in files], "counts": [len(b) for b in boxes]}
         np.savez(path, bytes=np.concatenate(files), boxes=np.concatenate(boxes), **arrays)
-        flags.threads = 1
-        peer = Peer(flags.peer, "augment", str(path), flags)
-    return lambda: peer.run() / len(files)
+        peer = Peer(flags, "augment", str(path), threads=1)
+        peer.run()  # which reads the file
+    return peer, len(files)
 
 
 def seconds(dataset):

@@ -7,17 +7,16 @@ proposals of all sizes. See `inference.py` for the environment of the peer.
 """
 
 import argparse
-import datetime
 import os
 import pathlib
-import statistics
-import sys
 import tempfile
+from functools import partial
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np  # noqa: E402
-from inference import Peer, processor, seconds  # noqa: E402
+import report  # noqa: E402
+from inference import Peer, seconds  # noqa: E402
 
 SIDES = ((200, 336), (100, 168), (50, 84), (25, 42))  # of P2 to P5
 # name: (number of boxes, bins per side, whether gradients are computed)
@@ -38,38 +37,37 @@ SUPPRESS_WAYS = ("graph", "TensorFlow's op")
 def main():
     """Prints a table for docs/benchmarks.md."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peer", required=True, help="Python that has torch and torchvision")
-    parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--warmup", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    report.add_options(parser, {"--peer": ..., "--runs": 10, "--warmup": 3})
     flags = parser.parse_args()
-    print(f"\n{datetime.date.today()}, {processor()}, {flags.threads} threads, fp32\n")
-    print("| operation | kdet ms | torchvision ms | ratio (min, median, max) | other ways, ms |")
-    print("|---|---|---|---|---|")
+    rows = []
     for kind, cases in (("roi_align", ALIGN), ("nms", SUPPRESS)):
         for name, settings in cases.items():
             with tempfile.TemporaryDirectory() as folder:
-                compare(kind, name, settings, pathlib.Path(folder) / "case.npz", flags)
+                path = pathlib.Path(folder) / "case.npz"
+                row, line = compare(kind, name, settings, path, flags)
+            rows.append(row)
+    report.publish(flags, "Operations", rows, report.versions("tensorflow", "keras", peers=[line]))
 
 
 def compare(kind, name, settings, path, flags):
-    """Prints the row of one case."""
+    """The row of one case, and the versions of the peer."""
     values = inputs(kind, *settings)
     np.savez(path, settings=np.array(settings), **values)
     make, ways = {"roi_align": (align, ALIGN_WAYS), "nms": (suppress, SUPPRESS_WAYS)}[kind]
+    peer = Peer(flags, kind, str(path))
     runs = [make(values, *settings, way) for way in ("used", *ways)]
-    peer = Peer(flags.peer, kind, str(path), flags)
-    rounds = []
-    for number in range(flags.warmup + flags.runs):
-        times = [seconds(run) if run else float("nan") for run in runs] + [peer.run()]
-        if number >= flags.warmup:
-            rounds.append(times)
+    runs = [run and partial(seconds, run) for run in runs]
+    used, *others, theirs = report.take_turns([*runs, peer.run], flags.warmup, flags.runs)
     peer.close()
-    used, *others, theirs = (1e3 * statistics.median(column) for column in zip(*rounds))
-    ratios = sorted(times[-1] / times[0] for times in rounds)
-    shown = f"{ratios[0]:.2f}, **{statistics.median(ratios):.2f}**, {ratios[-1]:.2f}"
-    other = ", ".join(f"{way} {ms:.1f}" for way, ms in zip(ways, others) if ms == ms)
-    print(f"| {kind}, {name} | {used:.1f} | {theirs:.1f} | {shown} | {other} |", flush=True)
+    others = zip(ways, map(report.milliseconds, others))
+    row = {
+        "operation": f"{kind}, {name}",
+        "kdet ms": report.milliseconds(used),
+        "torchvision ms": report.milliseconds(theirs),
+        "ratio": report.ratio(used, theirs),
+        "other ways, in ms": ", ".join(f"{way} {ms:.1f}" for way, ms in others if ms == ms),
+    }
+    return row, peer.versions
 
 
 def inputs(kind, count, *_):
@@ -152,4 +150,4 @@ def suppress(values, count, keep, groups, way):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
