@@ -37,6 +37,7 @@ class YOLOv3(ModelConfig):
     anchors: tuple[tuple[float, float], ...] = YOLO_ANCHORS
     ignore_iou: float = 0.7  # predictions with a larger IoU with an object are not negatives
     label_smoothing: bool = True
+    objectness_prior: float = 0.5  # the objectness that new layers predict before training
     score_threshold: float = 0.01  # lower limit of the score, and of the objectness alone
     pre_nms_top_n_per_class: int = 1000  # boxes that enter NMS
     nms_iou: float = 0.45

@@ -42,7 +42,9 @@ def fitted_size(data, statistics: Statistics, smallest: float):
     short, long = float(stored.min()), float(stored.max())
     now = smallest_side(statistics, data)
     if data.resize == "stretch":
-        row, least, own = data.short_side, min(data.short_side, 300), long
+        # more passes are worth more than pixels, but rows of 300 pixels have few of them already
+        row, own = data.short_side, long
+        least = 256 if row > 300 else row
         most = max(row, min(512, 1.75 * row))
     else:
         smallest *= 1.5  # these rows are made for larger images

@@ -16,7 +16,8 @@ from kdet.config import Recipe, ResNet, Schedule
 from kdet.config.labels import COCO_LABELS, VOC_LABELS
 from kdet.config.synthetic import trained_backbone
 from kdet.data.records import Records
-from kdet.data.statistics import Statistics, read_statistics
+from kdet.data.repeats import repeat_factors
+from kdet.data.statistics import MOST_RECORDS, Statistics, read_statistics
 from kdet.models.anchor_fit import Objects
 from kdet.models.families import family_of
 from kdet.train import checkpoint
@@ -32,6 +33,7 @@ SEEN = 60  # default number of passes over a small data set
 IMAGES = (6_000, 30_000)  # limits of the default length in images
 EDGES = (16, 128)  # limits of the edges of an outline; longer outlines are simplified
 PASSES = 12  # but at least so many passes
+RARE = 0.3  # classes in a smaller share of the images are seen more often
 
 
 def recipe_of_run(row: Recipe, records: Records, options, source=None, replicas: int = 1):
@@ -138,6 +140,13 @@ def fitted_to_data(recipe: Recipe, statistics: Statistics, start: str):
             f"outlines of at most {data.max_edges} edges; "
             f"{(statistics.edges <= data.max_edges).mean():.0%} of the objects need no more"
         )
+    most = rare_factor(statistics)
+    if most > 1:
+        data = replace(data, repeat_threshold=RARE)
+        lines.append(
+            f"images with a class that is in less than {RARE:.0%} of the images are seen up to "
+            f"{most:.1f} times as often"
+        )
     width = getattr(model, "width", None)
     model = family.fit_counts(model, statistics, data, start)
     if start == "nothing":
@@ -155,6 +164,13 @@ def fitted_edges(edges) -> int:
     """The edges that the outlines of 99 of 100 objects have at most, within sensible limits."""
     wanted = np.percentile(edges, 99) if len(edges) else 0
     return int(np.clip(math.ceil(wanted / 16) * 16, *EDGES))
+
+
+def rare_factor(statistics: Statistics) -> float:
+    """How often an epoch repeats the images with the rarest class; 1 for large data sets."""
+    if len(statistics.sizes) > MOST_RECORDS:  # of which not all objects were read
+        return 1.0
+    return float(repeat_factors(statistics, RARE).max(initial=1.0))
 
 
 def milder(augment):

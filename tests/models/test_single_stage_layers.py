@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from kdet.config import YOLOv3
+from kdet.config import MobileNet, YOLOv3
 from kdet.models.ssd.detections import SSDDetections
 from kdet.models.ssd.priors import SSDPriors
 from kdet.models.yolov3.detections import YOLODetections
+from kdet.models.yolov3.network import network as build_yolo
 
 ANCHORS = YOLOv3().anchors
 LIMITS = {"score_threshold": 0.1, "pre_nms_top_n_per_class": 7, "nms_iou": 0.3, "max_detections": 9}
@@ -81,3 +82,13 @@ def test_ssd_by_hand():
     np.testing.assert_allclose(
         np.array(found["boxes"])[0, :2], [[100, 40, 180, 80], [0, 0, 80, 40]], atol=1e-3
     )
+
+
+@pytest.mark.parametrize(("prior", "bias"), [(0.5, 0.0), (0.01, -np.log(99))])
+def test_new_yolo_layers_start_with_the_prior_as_objectness(prior, bias):
+    """Three anchors of x, y, w, h, objectness and two classes; only objectness has a bias."""
+    network = build_yolo(YOLOv3(MobileNet(0.25), num_classes=2, objectness_prior=prior))
+    for level in range(3):
+        found = np.array(network.get_layer(f"yolo_output.{level}.conv").bias)
+        np.testing.assert_allclose(found, np.tile([0, 0, 0, 0, bias, 0, 0], 3), atol=1e-6)
+    assert YOLOv3().objectness_prior == 0.5

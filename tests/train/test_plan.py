@@ -23,7 +23,14 @@ from kdet.data.statistics import Statistics, read_statistics
 from kdet.models import names, recipe
 from kdet.train.image_size import fitted_size, smallest_side
 from kdet.train.optimizer import learning_rate
-from kdet.train.plan import fitted_edges, fitted_schedule, is_published_data, make_plan
+from kdet.train.plan import (
+    fitted_edges,
+    fitted_schedule,
+    fitted_to_data,
+    is_published_data,
+    make_plan,
+    rare_factor,
+)
 
 SSD_ROW = recipe("ssd_mobilenet_v1_voc")
 
@@ -162,7 +169,27 @@ def test_every_row_can_be_planned(records):
         assert planned.schedule.images == 90 and len(lines) >= 4, name
 
 
+def test_images_with_rare_classes_are_repeated(records):
+    """The rare class is in a tenth of the images, so its factor is sqrt(0.3 / 0.1)."""
+    even = statistics([50] * 20, labels=[0, 1] * 10)
+    assert rare_factor(even) == 1.0
+    assert rare_factor(statistics([50] * 20, labels=[1] * 2 + [0] * 18)) == pytest.approx(3**0.5)
+    long = statistics([50] * 3001, labels=[1] + [0] * 3000)
+    assert rare_factor(long) == 1.0  # its objects are not all read
+    fitted, lines = fitted_to_data(SSD_ROW, statistics([50] * 10, labels=[1] + [0] * 9), "backbone")
+    assert fitted.data.repeat_threshold == 0.3
+    assert any("up to 1.7 times as often" in line for line in lines)
+    fitted, _ = fitted_to_data(SSD_ROW, even, "backbone")
+    assert fitted.data.repeat_threshold == 0
+
+
 def test_cosine_needs_no_milestones():
     schedule = Schedule(100, (), 1.0, 1, 1, warmup_images=0, decay_kind="cosine")
     rates = [learning_rate(schedule, images) for images in (0, 50, 100, 150)]
     assert rates == pytest.approx([1, 0.5, 0, 0])
+
+
+def test_large_rows_shrink_to_256_and_ssd_keeps_its_size():
+    large = statistics([200] * 9, (300, 400))
+    assert fitted_size(recipe("yolov3_mobilenet_v1").data, large, 16).short_side == 256
+    assert fitted_size(ssd_data(), large, 20).short_side == 300

@@ -1,4 +1,4 @@
-"""Anchors that fit the objects of a data set."""
+"""Anchors that fit the objects of a data set, and a first objectness for short runs."""
 
 from dataclasses import replace
 
@@ -6,6 +6,9 @@ from kdet.models import anchor_fit
 
 # pixels; an object should cover two cells of the finest level, whose cells are 8 pixels apart
 SMALLEST = 16
+# few places have an object, see Lin et al. 2017, "Focal loss", section 4.1. With 0.5, the first
+# tenth of a short run teaches no more than this.
+PRIOR = 0.01
 
 
 def best_iou(config, objects):
@@ -18,3 +21,8 @@ def fit_anchors(config, objects):
     found = anchor_fit.k_means(objects.shapes, objects.weights, len(config.anchors))
     anchors = tuple((round(float(width), 1), round(float(height), 1)) for width, height in found)
     return anchor_fit.search([replace(config, anchors=anchors)], best_iou, objects, config)
+
+
+def fit_counts(config, statistics, data, start):
+    """The config whose new layers predict a low objectness at first."""
+    return replace(config, objectness_prior=PRIOR)

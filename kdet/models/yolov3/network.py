@@ -1,5 +1,7 @@
 """YOLOv3's network, a backbone with predictions on three levels."""
 
+import math
+
 import keras
 from keras import layers
 
@@ -38,10 +40,18 @@ def network(config):
         x = leaky_conv(x, width, 1, f"yolo_block.{index}.2")
         tip = leaky_conv(x, 2 * width, 3, f"yolo_block.{index}.tip")
         anchors = level_anchors(config.anchors, f"P{level}")
+        bias = _bias(config) * len(anchors)
         outputs[f"P{level}"] = layers.Conv2D(
-            len(anchors) * (5 + config.num_classes),
+            len(bias),
             1,
             kernel_initializer=he_normal(1, 2 * width),
+            bias_initializer=keras.initializers.Constant(bias),
             name=f"yolo_output.{index}.conv",
         )(tip)
     return keras.Model(image, outputs, name="yolov3")
+
+
+def _bias(config):
+    """The first bias of the outputs of an anchor, [5 + K] floats."""
+    prior = config.objectness_prior
+    return [0.0] * 4 + [math.log(prior / (1 - prior))] + [0.0] * config.num_classes
