@@ -3,6 +3,7 @@
     python -m venv peer && peer/bin/pip install torch torchvision
     python benchmarks/inference.py --peer peer/bin/python
     python benchmarks/inference.py --peer peer/bin/python --row ssd_mobilenet_v1_voc --batch 8
+    python benchmarks/inference.py --peer peer/bin/python --engine openvino
 
 Both sides have random weights, the same number of threads, and their own post-processing. With
 random weights, NMS has the largest number of candidates on both sides. On a shared machine, only
@@ -12,6 +13,7 @@ the ratio of two consecutive runs can be trusted. If the networks differ, compar
 import argparse
 import contextlib
 import os
+import pathlib
 import statistics
 import subprocess
 import tempfile
@@ -33,6 +35,7 @@ ROWS = {
     "yolov3_mobilenet_v1": ("608x608", SMALL),
     "yolov3_darknet": ("608x608", SMALL),
 }
+FILES = {"litert": "x.tflite", "onnxruntime": "x.onnx", "openvino": "x.xml"}
 SIDES = {"ssdlite320_mobilenet_v3_large": "320x320", "ssd300_vgg16": "300x300"}
 
 
@@ -41,23 +44,31 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--row", default="retinanet_r50_fpn_1x", choices=ROWS)
     parser.add_argument("--size", help="height x width of the image; default: the row's own")
+    parser.add_argument("--engine", choices=FILES, help="an exported kdet runs as well, batch 1")
     report.add_options(parser, {"--peer": ..., "--batch": 1, "--runs": 10, "--warmup": 3})
     flags = parser.parse_args()
+    if flags.engine and flags.batch > 1:
+        parser.error("--engine: exported detectors take one image")
     size, names = ROWS[flags.row]
     size = flags.size or size
 
     peers = [Peer(flags, name, SIDES.get(name, size)) for name in names]
-    detector, network, work = kdet_runs(flags.row, *sides(size), flags)
-    runs = [detector, network, *(peer.run for peer in peers)]
-    ours, alone, *others = report.take_turns(runs, flags.warmup, flags.runs)
-    rows = [result(f"kdet {flags.row}", size, work, ours, None, flags)]
+    detector, network, engine, work = kdet_runs(flags.row, *sides(size), flags)
+    runs = [detector, network, engine, *(peer.run for peer in peers)]
+    graph, alone, exported, *others = report.take_turns(runs, flags.warmup, flags.runs)
+    name, ours = f"kdet {flags.row}", graph
+    if engine:
+        name, ours = f"{name} in {flags.engine}", exported
+    rows = [result(name, size, work, ours, None, flags)]
     for peer, times in zip(peers, others):
         shown = report.ratio(ours, times)
         rows.append(result(f"torchvision {peer.name}", peer.size, peer.gflops, times, shown, flags))
         peer.close()
-    after = statistics.median(1 - n / d for n, d in zip(alone, ours))
+    after = statistics.median(1 - n / d for n, d in zip(alone, graph))
     used = report.versions("tensorflow", "keras", peers=[peers[0].versions])
     note = f"Of the time of {flags.row}, batch {flags.batch}, {after:.0%} is after the network."
+    if engine:
+        note = f"{flags.row} takes {report.milliseconds(graph):.0f} ms in TensorFlow's graph."
     report.publish(flags, "Inference, whole detector", rows, used, note)
 
 
@@ -82,7 +93,11 @@ def sides(size):
 
 
 def kdet_runs(row, height, width, flags):
-    """Two functions that return seconds, for the detector and for its network, and GFLOPs."""
+    """Functions that return seconds, for the detector, its network, and an engine, and GFLOPs.
+
+    The third function is None without --engine.
+    """
+    import numpy as np
     import tensorflow as tf
     from noise import detection_batch
 
@@ -96,14 +111,26 @@ def kdet_runs(row, height, width, flags):
     network = tf.function(detector.outputs)
 
     def fetched(call):
-        # `numpy` waits for the result, also on a GPU
-        return lambda: tf.nest.map_structure(lambda x: x.numpy(), call(inputs))
+        # `asarray` waits for the result, also on a GPU
+        return lambda: tf.nest.map_structure(np.asarray, call(inputs))
 
+    engine = flags.engine and exported_run(detector, (height, width), flags.engine)
     return (
         lambda: seconds(fetched(detector)),
         lambda: seconds(fetched(network)),
+        engine and (lambda: seconds(fetched(engine))),
         measure(detector, (height, width))[2],
     )
+
+
+def exported_run(detector, size, engine):
+    """An exported detector, which an engine runs."""
+    from kdet.serving.engines import from_export
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / FILES[engine]
+        detector.export(path, size=size)
+        return from_export(path, engine)
 
 
 def seconds(run):
