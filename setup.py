@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 TEST = [
     *("pytest>=8", "pytest-xdist>=3.5", "ruff>=0.8", "setuptools>=68", "wheel"),
     *("jax>=0.4.38", "nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6.29", "av>=14.2"),
+    "fsspec>=2024.2",
 ]
 
 LITERT = ["ai-edge-litert>=2.0", "ai-edge-quantizer>=0.4"]
@@ -37,6 +38,7 @@ setup(
         "cuda": ["tensorflow[and-cuda]>=2.18"],
         "keras-cv": ["keras-cv>=0.9"],
         "video": ["av>=14.2"],
+        "remote": ["fsspec>=2024.2"],
         "litert": LITERT,
         "onnx": ONNX,
         "openvino": OPENVINO,

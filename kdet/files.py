@@ -54,12 +54,19 @@ def sha256_of(path) -> str:
     return digest.hexdigest()
 
 
+def is_url(path) -> bool:
+    """Whether a path is a URL such as gs://bucket/records. A Windows drive is none."""
+    return bool(re.match(r"[A-Za-z][\w+.-]+://", str(path)))
+
+
 def check_out(path) -> Path:
     """The folder of the results of a command (`--out`), which need not exist yet.
 
     Raises:
-        ConfigError: it cannot be a folder, because it or a folder above it is a file.
+        ConfigError: it cannot be a folder, because it or a folder above it is a file, or a URL.
     """
+    if is_url(path):
+        raise ConfigError(f"--out {path}: expected a local folder; only data is read from a URL")
     for place in (Path(path), *Path(path).parents):
         if place.exists() and not place.is_dir():
             raise ConfigError(f"--out {place}: expected a folder, got a file")
@@ -143,7 +150,8 @@ def write_json(path, value) -> Path:
 def read_json(path) -> dict:
     """The JSON object in a file, or an empty dict if the file is missing or damaged."""
     try:
-        found = json.loads(Path(path).read_text("utf-8"))
+        path = Path(path) if isinstance(path, str) else path
+        found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -41,6 +41,7 @@ run, or a checkpoint. A row is a published detector; `kdet zoo` lists the rows. 
 downloaded at their first use. KDET_HOME is the folder of downloaded files (default ~/.cache/kdet).
 KDET_MIRROR is an address or a folder to download from instead of the published addresses.
 KDET_FONT is a font file for class names in scripts that no font of the machine covers.
+KDET_READ_MB is the memory, in MB, for reading a data set at a URL in advance (default 256).
 
 the most common commands:
   kdet detect yolov3_darknet photos/                           draw the objects on photos

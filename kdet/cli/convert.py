@@ -88,7 +88,9 @@ def run(flags):
     from kdet.data.convert.write import summary
     from kdet.data.convert.yolo import convert_yolo
     from kdet.errors import ConfigError
+    from kdet.files import check_out
 
+    check_out(flags.out)
     needed = {"coco": ("annotations", "images"), "voc": ("devkit",), "yolo": ("data",)}
     missing = [f"--{name}" for name in needed[flags.kind] if getattr(flags, name) is None]
     if missing:

@@ -43,7 +43,9 @@ def add_subject(parser):
     """Adds the arguments that select a detector and a data set to measure it on."""
     add_model(parser, engine=True)
     parser.add_argument(
-        "--data", metavar="DIR", help="a converted data set; default: the one of the training run"
+        "--data",
+        metavar="DIR",
+        help="a converted data set, or its URL; default: the one of the training run",
     )
     parser.add_argument(
         "--split",
@@ -112,20 +114,23 @@ def run(flags):
         print(format_table(metrics))
 
 
-def data_of(source) -> Path:
+def data_of(source):
     """The data set of a training run, from its checkpoint. A note says if it has changed.
 
     Args:
         source: a `kdet.weights.sources.Source` of a checkpoint of kdet.
+    Returns:
+        Its folder, see `kdet.data.places.place`.
     Raises:
         DataError: the checkpoint names no data set, or the data set is not there.
     """
+    from kdet.data.places import place
     from kdet.data.records import Records
     from kdet.errors import DataError
 
     stored, own = source.meta.get("data_path"), source.path.parent / "data"
     # a run may have been moved together with the synthetic data in it
-    data = Path(stored) if stored and (Path(stored).is_dir() or not own.is_dir()) else own
+    data = place(stored) if stored and (place(stored).is_dir() or not own.is_dir()) else own
     if not data.is_dir():
         told = f"its data set {data} is not there" if stored else "it does not tell its data set"
         raise DataError(f"{source.path}: {told}; pass a data set with --data")

@@ -11,7 +11,7 @@ EXAMPLE = "kdet plan records"
 
 def add_arguments(parser):
     """Adds the arguments of the command."""
-    parser.add_argument("data", metavar="DATA", help="a converted data set")
+    parser.add_argument("data", metavar="DATA", help="a converted data set, or its URL")
     parser.add_argument(
         "--row",
         action="append",

@@ -64,8 +64,10 @@ class Data:
     truncate_boxes: bool = False  # True drops objects beyond max_boxes; False refuses the data set
     augment: Augment = Augment()  # for training images; needs resize="stretch"
     repeat_threshold: float = 0.0  # classes in a smaller share of the images are repeated; 0: none
+    shuffle_window: int = 0  # shuffle so many images, shard after shard, for data at a URL; 0: all
 
     def __post_init__(self):
+        at_least(self, 0, "shuffle_window")
         one_of(self, "resize", ("scale", "stretch"))
         one_of(self, "channels", ("RGB", "BGR"))
         one_of(self, "interpolation", ("linear", "cubic", "lanczos"))

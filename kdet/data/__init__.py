@@ -3,6 +3,7 @@
 schema          the content of a record, an example and a batch
 convert         COCO, VOC and YOLO annotations and images -> shards; makes the synthetic data set
 records         reads records from shards
+places, remote_records, read_ahead    the same for data sets at URLs
 decode          decodes a record to an example
 batch_plan      selects the images of every batch
 batches         makes batches from examples

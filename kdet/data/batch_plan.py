@@ -75,7 +75,9 @@ def canvases_of(sizes, canvases, data: Data) -> np.ndarray:
     return index
 
 
-def batch_blocks(sizes, canvases, data: Data, batch: int, steps: int, seed: int, repeats=None):
+def batch_blocks(
+    sizes, canvases, data: Data, batch: int, steps: int, seed: int, repeats=None, shards=None
+):
     """Selects the records of each training batch, and yields them in blocks of one epoch.
 
     Each epoch is a new permutation of all records. Every canvas has a queue of images. A queue of
@@ -83,15 +85,21 @@ def batch_blocks(sizes, canvases, data: Data, batch: int, steps: int, seed: int,
     once per epoch, but some wait in a queue for a part of the next epoch. Fewer steps give the
     start of the same plan. One epoch is in memory at a time.
 
+    With `data.shuffle_window`, an epoch goes through the shards in a random order, and through each
+    of them in its stored order. Only so many images at a time are permuted. The images of a batch
+    are in the order of the shards, so that the parts of a batch that several workers have are in
+    different parts of the shards, and no worker has to read everything.
+
     Args:
         sizes: (n, 2) integers, h, w of the stored images.
         canvases: (height, width) pairs, smallest first.
-        data: the settings of resizing.
+        data: the settings of resizing, and the window.
         batch: images per step, all workers together.
         steps: number of batches.
         seed: not negative.
         repeats: (n,) float, how often each image occurs in an epoch, at least 1. A fraction is the
             probability of one more time. None uses each image once.
+        shards: (n,) integers, not decreasing, the shard of each image. None is one shard.
     Yields:
         first: int, the step of the first batch.
         records: (b, batch) int64, record numbers.
@@ -100,15 +108,20 @@ def batch_blocks(sizes, canvases, data: Data, batch: int, steps: int, seed: int,
         DataError: no records, an image that fits on no canvas, or a batch below 1.
     """
     _check(sizes, batch)
-    return _blocks(canvases_of(sizes, canvases, data), len(canvases), batch, steps, seed, repeats)
+    window, canvas = data.shuffle_window, canvases_of(sizes, canvases, data)
+    shards = np.zeros(len(sizes), int) if shards is None else np.asarray(shards)
+    return _blocks(canvas, len(canvases), batch, steps, seed, repeats, shards, window)
 
 
-def _blocks(canvas, canvases, batch, steps, seed, repeats):
+def _blocks(canvas, canvases, batch, steps, seed, repeats, shards, window):
     # Queues, because a batch has one static shape. To drop the rest would skip rare shapes.
     queues = [np.arange(0)] * canvases
     first = epoch = 0
     while first < steps:
         order = _epoch(len(canvas), seed, epoch, repeats)
+        if window:
+            place = _places(shards, seed, epoch)
+            order = _windowed(place, order, window, seed, epoch)
         batches, full = [], []
         for k in range(canvases):
             places = np.flatnonzero(canvas[order] == k)
@@ -120,6 +133,8 @@ def _blocks(canvas, canvases, batch, steps, seed, repeats):
             queues[k] = queue[end:]
         # in the order in which the last image of each batch arrives
         records = np.concatenate(batches)[np.argsort(np.concatenate(full))[: steps - first]]
+        if window:
+            records = np.take_along_axis(records, np.argsort(place[records], axis=1), axis=1)
         if len(records):
             yield first, records.astype(np.int64), canvas[records[:, 0]]
         first, epoch = first + len(records), epoch + 1
@@ -134,6 +149,28 @@ def _epoch(count, seed, epoch, repeats):
     more = (bits >> np.uint64(11)) / 2.0**53 < repeats % 1
     drawn = np.repeat(np.arange(count), np.floor(repeats).astype(int) + more)
     return drawn[_shuffled(len(drawn), seed, epoch)]
+
+
+def _places(shards, seed, epoch):
+    """(n,) int64, the place of each record when the shards are in a random order."""
+    # other bits than those of `_shuffled` and of the repeats
+    bits = np.random.Philox(key=np.array([seed, 2**63 + epoch], np.uint64))
+    rank = np.argsort(np.argsort(bits.random_raw(int(shards.max()) + 1), kind="stable"))
+    places = np.empty(len(shards), np.int64)
+    places[np.argsort(rank[shards], kind="stable")] = np.arange(len(shards))
+    return places
+
+
+def _windowed(places, drawn, window, seed, epoch):
+    """The records `drawn`, ordered by `places` and then permuted within windows.
+
+    The first window has a random part of its length, so that records which are in one window in
+    one epoch are in two in another.
+    """
+    drawn = drawn[np.argsort(places[drawn])]
+    keys = np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(len(drawn) + 1)
+    start = int(keys[-1] % np.uint64(window))
+    return drawn[np.lexsort((keys[:-1], (np.arange(len(drawn)) + start) // window))]
 
 
 def _shuffled(count, seed, epoch):

@@ -55,12 +55,13 @@ def train_batches(
     sides = _host(side_plan(data, steps, seed)) if changes else None
     flip, pad_truth = transforms.flip(data.flip), transforms.pad_truth(data.max_boxes)
 
-    def read(number):
-        return decode(records.read(number), data.max_edges, not changes)
+    def read(number, *ahead):  # the bytes of a remote record were read ahead, but not a partner's
+        payload = records.checked(number, *ahead) if ahead else records.read(number)
+        return decode(payload, data.max_edges, not changes)
 
-    def one(step, position, number, canvas):
+    def one(step, position, number, canvas, *ahead):
         key = _example_seed(seed, step, position)
-        example = {**read(number), "seed": key}
+        example = {**read(number, *ahead), "seed": key}
         if changes:
             seen = step * schedule_batch
             example |= mixup_partner(data.augment, read, len(records), number, seen, key)
@@ -73,9 +74,13 @@ def train_batches(
 
 
 def _planned(records, data, batch, steps, seed, start, shard):
-    """(step, position in the global batch, record, canvas index) of each image of a worker."""
+    """(step, position in the global batch, record, canvas index) of each image of a worker.
+
+    Remote records have their bytes as a fifth entry.
+    """
     repeats, canvases = _repeats(records, data.repeat_threshold), data.canvas_sizes()
-    arguments = (records.sizes, canvases, data, batch, steps, seed, repeats)
+    shards = records.index["shard"]
+    arguments = (records.sizes, canvases, data, batch, steps, seed, repeats, shards)
     batch_blocks(*arguments)  # raises its errors here, and not in the thread of the pipeline
     worker, workers = shard
     share = batch // workers
@@ -90,7 +95,10 @@ def _planned(records, data, batch, steps, seed, start, shard):
             yield tuple(np.broadcast_to(column, numbers.shape).ravel() for column in columns)
 
     signature = (tf.TensorSpec((None,), tf.int64),) * 4
-    images = tf.data.Dataset.from_generator(blocks, output_signature=signature).unbatch()
+    if records.remote:
+        signature += (tf.TensorSpec((None,), tf.string),)
+    rows = (lambda: records.read_ahead(blocks(), column=2)) if records.remote else blocks
+    images = tf.data.Dataset.from_generator(rows, output_signature=signature).unbatch()
     return images.apply(tf.data.experimental.assert_cardinality((steps - start) * share))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from kdet.config import LabelMap
+from kdet.data.places import locate, place
+from kdet.data.record_index import read_index
 from kdet.data.schema import VERSION
 from kdet.errors import ConfigError, DataError
-from kdet.files import NPZ_ERRORS, sha256_of
+from kdet.files import sha256_of
 
-_HEADER, _FOOTER = 12, 4  # bytes of the TFRecord format before and after each record
-_COLUMNS = ("shard", "offset", "length", "fingerprint", "height", "width", "image_id", "objects")
+HEADER, FOOTER = 12, 4  # bytes of the TFRecord format before and after each record
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Records:
     """The records of one data set. Row k of every array is record k.
 
     Attributes:
-        folder: folder of the data set.
+        folder: folder of the data set; a `kdet.data.places.RemotePath` for a URL.
         labels: names and source ids of the classes.
         shards: file, records, bytes and sha256 of each shard, from dataset.json.
         index: column name -> (n,) array, from index.npz.
@@ -40,18 +40,21 @@ class Records:
     labels: LabelMap
     shards: tuple[dict, ...]
     index: dict[str, np.ndarray]
+    remote = False  # whether training calls `read_ahead`, as for a URL
 
     @classmethod
     def open(cls, folder, split: str | None = None) -> Records:
         """Opens a data set and checks that its files belong together. Records are not read.
 
         Args:
-            folder: a folder with dataset.json, or the parent of several such folders.
+            folder: a folder with dataset.json, or the parent of several such folders. A URL such as
+                gs://bucket/records gives `kdet.data.remote_records.RemoteRecords`.
             split: the folder to open in a parent, e.g. "train".
         Raises:
             DataError: a file is missing, truncated or inconsistent, or has another schema.
+            ConfigError: a package that is needed for a URL is not installed.
         """
-        folder = _locate(Path(folder), split)
+        folder = locate(place(folder), split)
         try:
             data = json.loads((folder / "dataset.json").read_text())
             if data["schema"] != VERSION:
@@ -61,7 +64,9 @@ class Records:
             _ = [(s["file"], s["records"], s["bytes"], s["sha256"]) for s in shards]
         except (json.JSONDecodeError, KeyError, TypeError, ConfigError, UnicodeError) as error:
             raise DataError(f"{folder / 'dataset.json'}: {type(error).__name__} {error}") from None
-        records = cls(folder, labels, shards, _index(folder / "index.npz", count))
+        if not isinstance(folder, Path):
+            from kdet.data.remote_records import RemoteRecords as cls  # noqa: N813
+        records = cls(folder, labels, shards, read_index(folder / "index.npz", count))
         records.check_sizes()
         records.check_layout()
         return records
@@ -87,14 +92,13 @@ class Records:
 
     def check_sizes(self):
         """Raises DataError if a shard is missing or does not have its recorded size."""
-        for k, shard in enumerate(self.shards):
+        for k, (shard, found) in enumerate(zip(self.shards, self._found_sizes())):
             path = self._path(k)
-            if not path.is_file():
+            if found is None:
                 raise DataError(f"{path}: shard is missing")
-            found = path.stat().st_size
             if found == shard["bytes"]:
                 continue
-            ends = self.index["offset"] + self.index["length"] + _FOOTER
+            ends = self.index["offset"] + self.index["length"] + FOOTER
             lost = np.flatnonzero((self.index["shard"] == k) & (ends > found))
             cut = f"; record {self._name(lost[0])} is the first one cut" if len(lost) else ""
             raise DataError(f"{path}: expected {shard['bytes']} bytes, found {found}{cut}")
@@ -107,8 +111,8 @@ class Records:
             raise DataError(f"{self.folder}: index.npz and dataset.json have different records")
         for k, described in enumerate(self.shards):
             mine = np.flatnonzero(shard == k)
-            ends = np.cumsum(length[mine] + _HEADER + _FOOTER)
-            starts = np.concatenate([[0], ends])[:-1] + _HEADER
+            ends = np.cumsum(length[mine] + HEADER + FOOTER)
+            starts = np.concatenate([[0], ends])[:-1] + HEADER
             wrong = mine[self.index["offset"][mine] != starts]
             if len(wrong):
                 raise DataError(
@@ -123,7 +127,7 @@ class Records:
         """Reads every byte. Raises DataError for the first shard with a different SHA-256."""
         self.check_sizes()
         for k, shard in enumerate(self.shards):
-            found = sha256_of(self._path(k))
+            found = self._sha256(k)
             if found != shard["sha256"]:
                 raise DataError(
                     f"{self._path(k)}: expected sha256 {shard['sha256'][:12]}..., "
@@ -158,11 +162,21 @@ class Records:
         )
         first = tf.raw_ops.TakeDataset(input_dataset=stream, count=tf.constant(1, tf.int64), **spec)
         payload = tf.raw_ops.DatasetToSingleElement(dataset=first, **spec)[0]
-        same = tf.strings.to_hash_bucket_fast(payload, 2**62) == fingerprint
-        place = [path, ": record ", tf.strings.as_string(number)]
-        message = tf.strings.join([*place, " is not the one in index.npz"])
-        with tf.control_dependencies([tf.debugging.Assert(same, [message])]):
-            return tf.identity(payload)
+        return check_fingerprint(payload, number, path, fingerprint)
+
+    def scan(self, numbers, function):
+        """A dataset of function(number, payload) for some records, in the order of `numbers`."""
+        import tensorflow as tf
+
+        return tf.data.Dataset.from_tensor_slices(numbers).map(
+            lambda number: function(number, self.read(number)), num_parallel_calls=tf.data.AUTOTUNE
+        )
+
+    def payloads(self):
+        """A dataset of the bytes of all records in their order. Fingerprints are not compared."""
+        import tensorflow as tf
+
+        return tf.data.TFRecordDataset([str(self._path(k)) for k in range(len(self.shards))])
 
     def explain(self, error) -> DataError:
         """Returns a DataError with shard and record for a `tf.errors.OpError`."""
@@ -174,9 +188,9 @@ class Records:
             return found
         lines = [x for x in error.message.splitlines() if x.strip() and "{{node" not in x]
         line = lines[-1].strip() if lines else type(error).__name__
-        place = re.search(r"record at (\d+)", line)
+        offset = re.search(r"record at (\d+)", line)
         # the message has the offset of the record's content or of its header
-        starts = (int(place[1]), int(place[1]) + _HEADER) if place else ()
+        starts = (int(offset[1]), int(offset[1]) + HEADER) if offset else ()
         for number in np.flatnonzero(np.isin(self.index["offset"], starts)):
             try:
                 self.read(int(number))
@@ -211,9 +225,17 @@ class Records:
 
         # On the CPU, because on a GPU every look-up of the input pipeline would be a copy.
         with tf.init_scope(), tf.device("CPU:0"):
-            paths = [os.fspath(self._path(k)) for k in range(len(self.shards))]
-            columns = (self.index["shard"], self.index["offset"] - _HEADER)
+            paths = [str(self._path(k)) for k in range(len(self.shards))]
+            columns = (self.index["shard"], self.index["offset"] - HEADER)
             return tuple(map(tf.constant, (paths, *columns, self.index["fingerprint"])))
+
+    def _found_sizes(self):
+        """Yields the size of each shard in bytes, or None for a missing one."""
+        for path in map(self._path, range(len(self.shards))):
+            yield path.stat().st_size if path.is_file() else None
+
+    def _sha256(self, shard):
+        return sha256_of(self._path(shard))
 
     def _path(self, shard):
         return self.folder / self.shards[shard]["file"]
@@ -222,32 +244,16 @@ class Records:
         return f"{number} (image id {self.image_ids[number]})"
 
 
-def _locate(folder, split):
-    if (folder / "dataset.json").is_file():
-        return folder
-    if split and (folder / split / "dataset.json").is_file():
-        return folder / split
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
-    inside = sorted(p.parent.name for p in folder.glob("*/dataset.json"))
-    holds = f"it holds {', '.join(inside)}" if inside else "was the conversion completed?"
-    wanted = f"dataset.json or {split}/dataset.json" if split else "dataset.json"
-    raise DataError(f"{folder}: expected {wanted}; {holds}")
+def check_fingerprint(payload, number, path, fingerprint):
+    """The payload, after an assertion that it has the fingerprint of the index.
 
+    Args:
+        payload, path: () string tensors; the path is for the message.
+        number, fingerprint: () int64 tensors.
+    """
+    import tensorflow as tf
 
-def _index(path, count):
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            columns = {name: file[name] for name in _COLUMNS}
-    except FileNotFoundError:
-        raise DataError(f"{path}: file is missing") from None
-    except NPZ_ERRORS as error:
-        raise DataError(f"{path}: {type(error).__name__} {error}") from None
-    for name, column in columns.items():
-        if column.shape != (count,) or column.dtype.kind != "i":
-            raise DataError(
-                f"{path}: {name} must be {count} integers, got {column.dtype} {column.shape}"
-            )
-    if not count:
-        raise DataError(f"{path.parent}: the data set has no records")
-    return columns
+    same = tf.strings.to_hash_bucket_fast(payload, 2**62) == fingerprint
+    message = [path, ": record ", tf.strings.as_string(number), " is not the one in index.npz"]
+    with tf.control_dependencies([tf.debugging.Assert(same, [tf.strings.join(message)])]):
+        return tf.identity(payload)

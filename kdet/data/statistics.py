@@ -63,8 +63,8 @@ def read_statistics(records: Records, most: int = MOST_RECORDS, masks: bool = Fa
     """
     numbers = np.unique(np.linspace(0, len(records) - 1, min(most, len(records))).astype(np.int64))
 
-    def read(number):
-        example = decode(records.read(number), MOST_EDGES if masks else 0, pixels=False)
+    def objects(number, payload):
+        example = decode(payload, MOST_EDGES if masks else 0, pixels=False)
         keep = ~example["crowd"]
         labels = example["labels"][keep]
         size = tf.repeat(example["original_size"][None], tf.size(labels), 0)
@@ -73,9 +73,8 @@ def read_statistics(records: Records, most: int = MOST_RECORDS, masks: bool = Fa
             edges = tf.math.count_nonzero(example["mask_parts"][keep] >= 0, axis=1)
         return example["boxes"][keep], labels, size, tf.fill(tf.shape(labels), number), edges
 
-    parallel = tf.data.AUTOTUNE
-    dataset = tf.data.Dataset.from_tensor_slices(numbers).map(read, num_parallel_calls=parallel)
-    parts = [[np.asarray(part) for part in row] for row in records.iterate(dataset)]
+    rows = records.iterate(records.scan(numbers, objects))
+    parts = [[np.asarray(part) for part in row] for row in rows]
     columns = (np.concatenate(column) for column in zip(*parts))
     counts = np.asarray(records.index["objects"])
     return Statistics(records.labels.names, records.sizes, counts, *columns)

@@ -34,8 +34,7 @@ def truth_of(records, masks: bool = False) -> dict:
     records = records if isinstance(records, Records) else Records.open(records)
     categories = [{"id": i, "name": n} for i, n in zip(records.labels.ids, records.labels.names)]
     truth = {"images": [], "annotations": [], "categories": categories}
-    shards = tf.data.TFRecordDataset([str(records.folder / s["file"]) for s in records.shards])
-    for number, payload in enumerate(records.iterate(shards)):
+    for number, payload in enumerate(records.iterate(records.payloads())):
         example = tf.train.Example.FromString(payload.numpy())
         try:
             image, annotations = _record(example, categories, masks)

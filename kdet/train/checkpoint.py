@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import zlib
-from pathlib import Path
 
 import numpy as np
 
 from kdet.config import LabelMap, Recipe
 from kdet.config.text import from_dict, to_dict
+from kdet.data.places import place
 from kdet.errors import CheckpointError, ConfigError
 from kdet.weights.match_classes import by_path
 from kdet.weights.npz import check_complete, describe_npz, group, read_npz, write_npz
@@ -45,8 +45,8 @@ def save(
         best: the best metric so far. None if there is none or it is undefined.
         evaluated: the step of the last evaluation.
         stale: number of evaluations since the best one.
-        data: the folder of the data set. It is stored for `kdet evaluate`, and a resumed run may
-            have another one.
+        data: the folder of the data set, or its URL. It is stored for `kdet evaluate`, and a
+            resumed run may have another one.
     """
     arrays = {f"weights/{name}": v.numpy() for name, v in by_path(trainer.network).items()}
     arrays |= {f"slots/{name}": v.numpy() for name, v in trainer.slots.items()}
@@ -60,7 +60,7 @@ def save(
         "best": best,
         "evaluated": evaluated,
         "stale": stale,
-        "data_path": data and str(Path(data).absolute()),
+        "data_path": data and str(place(data).absolute()),
     }
     write_npz(path, arrays, meta)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kdet.config import Data
+from kdet.data.places import place
 from kdet.data.records import Records
 from kdet.errors import DataError
 
@@ -33,14 +34,15 @@ def open_splits(folder) -> tuple[Records, Records | None]:
     """Opens the training records and, if they exist, the validation records of a folder.
 
     Args:
-        folder: a converted data set, or the parent of train/ and val/.
+        folder: a converted data set, or the parent of train/ and val/; also a URL.
     Raises:
         DataError: damaged data, no object to train on, or splits with different classes.
     """
     records = Records.open(folder, "train")
     if not records.index["objects"].any():
         raise DataError(f"{records.folder}: has no object to train on; crowds do not count")
-    if records.folder == Path(folder) or not (Path(folder) / "val" / "dataset.json").is_file():
+    folder = place(folder)
+    if records.folder == folder or not (folder / "val" / "dataset.json").is_file():
         return records, None
     val = Records.open(folder, "val")
     if val.labels != records.labels:
@@ -113,8 +115,13 @@ def check_masks(records: Records, where: str) -> None:
 
 
 def limits(records: Records, val: Records | None, data: Data) -> list[str]:
-    """Lines about images with more objects than training or the metric uses."""
+    """Lines about images with more objects than training or the metric uses, and about reading."""
     lines = []
+    if records.remote and (data.shuffle_window or len(records)) > 2 * records.largest_window:
+        lines.append(
+            f"about every image of {records.folder} is a request of its own; "
+            f"data.shuffle_window={records.largest_window} reads many images with one"
+        )
     counts = records.index["objects"]
     above = int((counts > data.max_boxes).sum())
     if above and data.truncate_boxes:

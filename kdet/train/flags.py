@@ -13,7 +13,8 @@ FLAGS = {
         TEXT,
         None,
         "data set of kdet convert, or the parent of train/ and val/; or annotations, which are "
-        "converted to a cache first: a COCO json, or a folder in the form of VOC or YOLO",
+        "converted to a cache first: a COCO json, or a folder in the form of VOC or YOLO; the URL "
+        "of a data set, such as gs://bucket/records, needs kdet[remote]",
     ),
     "images": (TEXT, None, "folder of the images of a COCO json in --data"),
     "out": (TEXT, None, "folder of checkpoints, log, pictures, export; default: runs/ROW"),

@@ -30,6 +30,7 @@ from kdet.data.convert.voc import read_voc
 from kdet.data.convert.write import summary
 from kdet.data.convert.yolo import read_yolo
 from kdet.data.convert.yolo_files import YoloFiles, find_description
+from kdet.data.places import place
 from kdet.errors import DataError
 from kdet.files import cache_dir, file_lock
 
@@ -46,7 +47,8 @@ def cached_records(path, images=None, split=0.8, cache=None, before=None) -> Pat
     folder. The copies stay in the cache until somebody deletes them.
 
     Args:
-        path: see `kdet.data.convert.any`; or a converted data set, which is returned as it is.
+        path: see `kdet.data.convert.any`; or a converted data set, which is returned as it is, also
+            at a URL.
         images: folder of the images, for COCO files whose images are not found beside them.
         split: share of the images for train/, where the data has no set for validation.
         cache: folder of the copies; default: KDET_HOME/records (KDET_HOME is ~/.cache/kdet).
@@ -56,9 +58,12 @@ def cached_records(path, images=None, split=0.8, cache=None, before=None) -> Pat
     Raises:
         DataError: the form is not recognised, or there is no object to train on.
     """
-    path = Path(path).expanduser()
+    path = place(path)
     if path.name == "dataset.json":
         path = path.parent
+    if not isinstance(path, Path):  # annotations at a URL are not converted
+        return path
+    path = path.expanduser()
     if (path / "dataset.json").is_file() or any(path.glob("*/dataset.json")):
         return path
     sets = dict(read_any(path, images, SETS[:2]))

@@ -33,7 +33,7 @@ def describe(folder, picture=None) -> str:
         DataError: the data set is incomplete or damaged.
     """
     records = folder if isinstance(folder, Records) else Records.open(folder)
-    data = json.loads((Path(records.folder) / "dataset.json").read_text())
+    data = json.loads((records.folder / "dataset.json").read_text())
     counts = data["counts"]
     lines = [
         f"{records.folder}: {data['source']['kind']}, from {data['source']['annotations']}",
@@ -80,10 +80,7 @@ def _sizes(records):
     """Quantiles of image sides, and of sides and numbers of boxes."""
     numbers = np.unique(np.linspace(0, len(records) - 1, min(_SAMPLE, len(records))).astype(int))
     wanted = {"object/bbox": OBJECTS["object/bbox"]}
-    read = tf.data.Dataset.from_tensor_slices(numbers).map(
-        lambda n: parse(records.read(n), wanted)["object/bbox"],
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
+    read = records.scan(numbers, lambda _, payload: parse(payload, wanted)["object/bbox"])
     boxes = np.concatenate([b.numpy() for b in records.iterate(read)])
     sides = records.sizes[numbers]
     relative = np.sqrt(boxes[:, 2] * boxes[:, 3])
