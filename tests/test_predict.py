@@ -72,6 +72,11 @@ def test_threshold_and_batch(detector, pictures):
     assert 0 < len(few) < 100 and few.scores.min() >= limit
 
 
+def rows(found):
+    """(n, 6) boxes, labels and ten times the scores, which so agree to 1e-5."""
+    return np.concatenate([found.boxes, found.labels[:, None], 10 * found.scores[:, None]], 1)
+
+
 def test_batches_and_one_tile_change_nothing(detector, pictures):
     """Images of several canvases in turns; in a batch, each keeps the canvas that it has alone."""
     images = [*pictures, *(np.ascontiguousarray(p.transpose(1, 0, 2)) for p in pictures)]
@@ -79,9 +84,12 @@ def test_batches_and_one_tile_change_nothing(detector, pictures):
     alone = [detector.detect(image, threshold=0.0)[0] for image in images]
     for batch in (3, 4):
         for a, b in zip(alone, detector.detect(images, threshold=0.0, batch=batch)):
-            np.testing.assert_allclose(a.boxes, b.boxes, atol=1e-4)
             np.testing.assert_allclose(a.scores, b.scores, atol=1e-5)
-            np.testing.assert_array_equal(a.labels, b.labels)
+            ours, theirs = (rows(found) for found in (a, b))
+            # nearly equal scores may change places, but each detection has the same one there
+            apart = np.abs(ours[:, None] - theirs).max(-1)
+            np.testing.assert_array_less(apart.min(0), 1e-4)
+            np.testing.assert_array_less(apart.min(1), 1e-4)
     for image, a in zip(images, alone):  # up to 90 x 120, and a tile is 128 x 160
         one = detector.detect(image, threshold=0.0, tiles=True)[0]
         for name in ("boxes", "scores", "labels", "image"):
