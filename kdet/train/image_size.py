@@ -42,7 +42,8 @@ def fitted_size(data, statistics: Statistics, smallest: float):
     short, long = float(stored.min()), float(stored.max())
     now = smallest_side(statistics, data)
     if data.resize == "stretch":
-        # more passes are worth more than pixels, but rows of 300 pixels have few of them already
+        # In a short run, smaller images help, because it sees them more often. Rows of 300 pixels
+        # are small already.
         row, own = data.short_side, long
         least = 256 if row > 300 else row
         most = max(row, min(512, 1.75 * row))

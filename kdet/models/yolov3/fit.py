@@ -6,8 +6,8 @@ from kdet.models import anchor_fit
 
 # pixels; an object should cover two cells of the finest level, whose cells are 8 pixels apart
 SMALLEST = 16
-# few places have an object, see Lin et al. 2017, "Focal loss", section 4.1. With 0.5, the first
-# tenth of a short run teaches no more than this.
+# Few places have an object, see Lin et al. 2017, "Focal loss", section 4.1. With 0.5, a short run
+# spends its first tenth on learning this.
 PRIOR = 0.01
 
 
