@@ -59,6 +59,13 @@ def normalise(data: Data):
     return apply
 
 
+def pixel_matrix(data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """(3, 3) and (3,) float32: pixel @ matrix + offset normalises an RGB pixel of 0..255."""
+    scale, offset = data.pixel_scale()
+    order = [2, 1, 0] if data.channels == "BGR" else [0, 1, 2]
+    return np.eye(3, dtype=np.float32)[:, order] * np.float32(scale), np.float32(offset)
+
+
 def resize_and_pad(data: Data, canvas):
     """Resizes, normalises and pads a uint8 image to `canvas`, and scales its boxes.
 
@@ -66,10 +73,7 @@ def resize_and_pad(data: Data, canvas):
     `resize_image`. A scaled image is normalised in the same pass, and its padding is 0.
     """
     if data.resize == "scale":
-        scale, offset = data.pixel_scale()
-        order = [2, 1, 0] if data.channels == "BGR" else [0, 1, 2]
-        colours = np.eye(3, dtype=np.float32)[:, order] * np.float32(scale)
-        return resize_image(data, canvas, colours, np.float32(offset))
+        return resize_image(data, canvas, *pixel_matrix(data))
     return chain(resize_image(data, canvas), normalise(data))
 
 

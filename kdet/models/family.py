@@ -52,8 +52,8 @@ class Family:
         best_iou: (config, `kdet.models.anchor_fit.Objects`) -> (m,) the largest IoU of each object
             with an anchor. None for a family without anchors.
         fit_anchors: (config, Objects) -> the config with anchors that fit the objects.
-        fit_counts: (config, `kdet.data.statistics.Statistics`, `kdet.config.Data`, start) -> the
-            config with counts and widths that fit the number of objects and the size of the images.
+        fit_settings: (config, `kdet.data.statistics.Statistics`, `kdet.config.Data`, start) -> the
+            config with other settings that fit the data: counts, widths and the first objectness.
         smallest_object: side in pixels of the smallest object that the finest level finds well.
     """
 
@@ -69,7 +69,7 @@ class Family:
     rename_stored: Callable[[dict], dict] = _unchanged
     best_iou: Callable | None = None
     fit_anchors: Callable = _unchanged
-    fit_counts: Callable = _unchanged
+    fit_settings: Callable = _unchanged
     smallest_object: float = 16
 
     def class_axis(self, config, path: str) -> ClassAxis | None:

@@ -148,7 +148,7 @@ def fitted_to_data(recipe: Recipe, statistics: Statistics, start: str):
             f"{most:.1f} times as often"
         )
     width = getattr(model, "width", None)
-    model = family.fit_counts(model, statistics, data, start)
+    model = family.fit_settings(model, statistics, data, start)
     if start == "nothing":
         model = trained_backbone(model)
         if isinstance(model.backbone, ResNet):

@@ -66,7 +66,7 @@ def axis_filters(method, window: Window, sizes, side, both_shrink, mirrored=None
     return [dense_filter(index, weight, size, strips) for size in sizes]
 
 
-def dense_filter(index, weight, size, strips=None) -> AxisFilter:
+def dense_filter(index, weight, size, strips) -> AxisFilter:
     """The `AxisFilter` of indices and weights as `resize_weights` returns them.
 
     Args:

@@ -15,7 +15,7 @@ from kdet.config import Data
 from kdet.data.augment import axis_filters
 from kdet.data.augment.view import draw_view, view_boxes
 from kdet.data.decode import decode_part, filter_objects
-from kdet.data.transforms import scale_boxes
+from kdet.data.transforms import pixel_matrix, scale_boxes
 
 _VIEW, _COLOUR, _METHOD, _MIXUP, _PARTNER = 3, 4, 5, 6, 7  # folded into the seed
 _GREY = (0.299, 0.587, 0.114)
@@ -137,10 +137,8 @@ def _truth(examples, shares):
 
 def _image(data, examples, sizes, shares, view, side, seed):
     """The augmented image, (side, side, 3) float32, normalised."""
-    order = [2, 1, 0] if data.channels == "BGR" else [0, 1, 2]
-    scale = np.array([1 / (255 * s) for s in data.std], np.float32)
-    offset = np.array([-m / s for m, s in zip(data.mean, data.std)], np.float32)
-    fill = np.array(data.augment.fill, np.float32)[order] * scale + offset
+    matrix, offset = pixel_matrix(data)
+    fill = np.array(data.augment.fill, np.float32) @ matrix + offset
     method = _method(data, seed)
     shrink = (view.rows.length >= side) & (view.columns.length >= side)
     own = [tf.unstack(size, 2) for size in sizes]
@@ -160,9 +158,9 @@ def _image(data, examples, sizes, shares, view, side, seed):
         mixed.append((axis_filters.mix_rows(image, rows), rows, columns))
     colours, light = draw_colours(data.augment, _grey(data.augment, mixed), _fold(seed, _COLOUR))
     # Normalisation and the channel order are part of the colour matrix, so they cost no time.
-    colours = tf.gather(colours, order, axis=1) * scale
-    inside = light * scale + offset - fill
-    limits = offset, 255 * scale + offset
+    colours @= matrix
+    inside = light * matrix.sum(0) + offset - fill
+    limits = offset, 255 * matrix.sum(0) + offset
     make = _mixed_pictures if len(examples) > 1 else _picture
     image = make(mixed, down[-1], across[-1], side, colours, inside, fill, limits)
     return tf.reshape(image, [side, side, 3])

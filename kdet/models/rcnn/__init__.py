@@ -50,6 +50,6 @@ FAMILY = Family(
     ),
     best_iou=fit.best_iou,
     fit_anchors=fit.fit_anchors,
-    fit_counts=fit.fit_counts,
+    fit_settings=fit.fit_settings,
     smallest_object=fit.SMALLEST,
 )

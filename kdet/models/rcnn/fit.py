@@ -24,7 +24,7 @@ def fit_anchors(config, objects):
     return anchor_fit.fit_scale(config, best_iou, objects)
 
 
-def fit_counts(config, statistics, data, start):
+def fit_settings(config, statistics, data, start):
     """The config with fewer proposals and samples for images smaller than those of the row.
 
     The counts shrink with the side of the images, but there are at least four proposals and one

@@ -17,6 +17,6 @@ FAMILY = Family(
     head_layers=re.compile(r"^yolo_(block|transition|output)"),
     best_iou=fit.best_iou,
     fit_anchors=fit.fit_anchors,
-    fit_counts=fit.fit_counts,
+    fit_settings=fit.fit_settings,
     smallest_object=fit.SMALLEST,
 )

@@ -23,6 +23,6 @@ def fit_anchors(config, objects):
     return anchor_fit.search([replace(config, anchors=anchors)], best_iou, objects, config)
 
 
-def fit_counts(config, statistics, data, start):
+def fit_settings(config, statistics, data, start):
     """The config whose new layers predict a low objectness at first."""
     return replace(config, objectness_prior=PRIOR)
