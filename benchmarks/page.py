@@ -4,8 +4,9 @@
     python benchmarks/page.py --peer peer/bin/python --avx2
 
 The results of a run are kept in benchmarks/results/<date>-<machine>.json. The part of the page
-between the two marks is made from all of these files, so the tables of other machines stay. If a
-comparison fails, no file is changed. `--show` makes the page again without running anything.
+between the two marks is made from all of these files, so the tables of other machines stay. The
+results are written after every comparison. One that fails is named on the page, and the others
+go on. `--show` makes the page again without running anything.
 """
 
 import argparse
@@ -48,18 +49,22 @@ def main(arguments=None):
     if unknown := set(flags.only.split(",")) - set(KINDS):
         parser.error(f"--only: expected some of {','.join(KINDS)}, got {','.join(unknown)}")
     split(flags.page)  # a page without the marks is an error before hours of work, not after
-    if not flags.show:
-        try:
-            result = measure(flags)
-        except subprocess.CalledProcessError as error:
-            failed = " ".join(map(str, error.cmd))
-            print(f"{failed}\nended with code {error.returncode}; {flags.page} is as it was")
-            return 1
+    failed = []
+    for result in [] if flags.show else measure(flags):
+        failed = result["failed"]
         flags.results.mkdir(parents=True, exist_ok=True)
         replace(flags.results / f"{name(result)}.json", json.dumps(result, indent=1) + "\n")
+        show(flags)
+    show(flags)
+    for comparison in failed:
+        print(f"failed: {comparison}")
+    return 1 if failed else 0
+
+
+def show(flags):
+    """Writes the generated part of the page."""
     head, tail = split(flags.page)
     replace(flags.page, head + generated(flags.results) + tail)
-    return 0
 
 
 def jobs(flags):
@@ -102,29 +107,38 @@ def measure(flags):
 
     Args:
         flags: parsed options.
-    Returns:
-        {"date", "machine": see `report.machine`, "versions", "tables": [{"title", "rows",
-        "notes"}]}, where tables of equal titles are joined.
-    Raises:
-        subprocess.CalledProcessError: a comparison failed.
+    Yields:
+        After each comparison, the results so far: {"date", "machine": see `report.machine`,
+        "versions", "tables": [{"title", "rows", "notes"}], "failed": [text]}. Tables of equal
+        titles are joined.
     """
-    variables, versions, tables = environment(flags), {}, {}
+    variables, versions, tables, failed = environment(flags), {}, {}, []
+    machine = report.machine(flags.threads, "AVX2" if flags.avx2 else None)
+    today = str(datetime.date.today())
     for script, arguments in jobs(flags):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "table.json"
             more = ["--threads", str(flags.threads), "--json", str(path)]
             command = [sys.executable, str(HERE / script), *arguments, *more]
             print(" ".join(command), file=sys.stderr, flush=True)
-            subprocess.run(command, env=variables, check=True)
-            found = json.loads(path.read_text())
-        table = tables.setdefault(found["title"], {"rows": [], "notes": []})
-        table["rows"] += found["rows"]
-        table["notes"] += [found["note"]] if found["note"] else []
-        versions |= found["versions"]
-    machine = report.machine(flags.threads, "AVX2" if flags.avx2 else None)
-    tables = [{"title": title, **table} for title, table in tables.items()]
-    today = str(datetime.date.today())
-    return {"date": today, "machine": machine, "versions": versions, "tables": tables}
+            code = subprocess.run(command, env=variables).returncode
+            found = None if code else json.loads(path.read_text())
+        if found:
+            table = tables.setdefault(found["title"], {"rows": [], "notes": []})
+            table["rows"] += found["rows"]
+            table["notes"] += [found["note"]] if found["note"] else []
+            versions |= found["versions"]
+        else:
+            paths = "--peer", flags.peer, "--data", flags.data  # they say nothing on a page
+            shown = [word for word in arguments if word not in paths]
+            failed.append(f"{' '.join([script, *shown])} (code {code})")
+        yield {
+            "date": today,
+            "machine": machine,
+            "versions": versions,
+            "tables": [{"title": title, **table} for title, table in tables.items()],
+            "failed": failed,
+        }
 
 
 def name(result):
@@ -166,6 +180,7 @@ def section(result):
         rows = [with_share(row, best) for row in table["rows"]]
         lines.append(f"**{table['title']}**\n\n{report.table(rows)}")
         lines += [f"{' '.join(table['notes'])}\n"] if table["notes"] else []
+    lines += [f"This comparison failed: `{comparison}`.\n" for comparison in result["failed"]]
     return "\n".join(lines)
 
 

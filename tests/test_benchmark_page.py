@@ -102,13 +102,25 @@ def test_a_run_of_the_same_day_replaces_its_tables(desk, tmp_path):
     assert (tmp_path / "page.md").read_text() == before
 
 
-def test_a_failed_comparison_changes_nothing(desk, tmp_path, capsys):
+def test_a_failed_comparison_is_named_and_loses_nothing(desk, tmp_path, capsys):
     desk("One", "2026-01-02", JOBS)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert desk("One", "2026-01-03", [*JOBS, ("inference.py", ["--fail"])]) == 1
-    assert "--fail" in (said := capsys.readouterr().out) and "code 3" in said
-    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert after == before
+    before = (tmp_path / "page.md").read_text()
+    jobs = [JOBS[0], ("inference.py", ["--peer", "secret/python", "--fail"]), JOBS[1]]
+    assert desk("One", "2026-01-03", jobs, "--peer", "secret/python") == 1
+    assert "failed: inference.py --fail (code 3)" in capsys.readouterr().out
+    after = (tmp_path / "page.md").read_text()
+    assert after.count("This comparison failed: `inference.py --fail (code 3)`") == 1
+    assert after.count("| kdet a |") == 3 and after.endswith(before.split("\n\n", 1)[1])
+
+
+def test_results_are_written_after_every_comparison(desk, tmp_path):
+    def jobs():
+        yield JOBS[0]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        desk("One", "2026-01-02", jobs())
+    assert "**Large convolutions**" in (tmp_path / "page.md").read_text()
 
 
 def test_a_page_without_marks_is_refused_before_anything_runs(desk, tmp_path):
