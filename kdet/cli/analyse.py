@@ -32,10 +32,10 @@ def check(flags):
 def run(flags):
     """Writes the report, and prints its summary and its path."""
     from kdet.analyse import analyse
-    from kdet.models.loading import load_source
+    from kdet.train.shares import load_on_devices
 
-    detector = load_source(flags.source)
+    detector, predict = load_on_devices(flags.source, flags.replicas)
     log = flags.home / "log.jsonl"
-    numbers = analyse(detector, flags.records, flags.out, log, flags.batch)
+    numbers = analyse(detector, flags.records, flags.out, log, flags.batch, predict)
     print(numbers["summary"])
     print(f"the report is {flags.out / 'report.html'}")

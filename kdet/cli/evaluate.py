@@ -61,6 +61,13 @@ def add_subject(parser):
         help="images per call (default: %(default)s)",
     )
     parser.add_argument(
+        "--replicas",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="devices that share the images; default: every GPU, or one CPU",
+    )
+    parser.add_argument(
         "overrides",
         nargs="*",
         metavar="key=value",
@@ -101,13 +108,13 @@ def run(flags):
     """Evaluates, prints the table and writes both files."""
     from kdet.evaluate.run import evaluate, format_table
     from kdet.files import write_json
-    from kdet.models.loading import load_source
+    from kdet.train.shares import load_on_devices
 
-    detector = load_source(flags.source)
+    detector, predict = load_on_devices(flags.source, flags.replicas)
     flags.out.mkdir(parents=True, exist_ok=True)
     for suffix, data in flags.sizes.items():
         rows = flags.out / f"detections{suffix}.json"
-        metrics = evaluate(detector, flags.records, data, flags.batch, flags.metric, rows)
+        metrics = evaluate(detector, flags.records, data, flags.batch, flags.metric, rows, predict)
         write_json(flags.out / f"metrics{suffix}.json", metrics)
         if suffix:
             print(f"\nat {data.short_side} x {data.long_side}")

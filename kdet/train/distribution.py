@@ -37,6 +37,11 @@ def make_strategy(replicas: int = 0):
         # chief that saves a large checkpoint. If a process dies, TensorFlow's coordination service
         # notices it, and the collectives of the others end with an error.
         return tf.distribute.MultiWorkerMirroredStrategy()
+    return local_strategy(replicas)
+
+
+def local_strategy(replicas: int = 0):
+    """The strategy of this process alone; see `make_strategy`."""
     gpus = tf.config.list_physical_devices("GPU")
     replicas = replicas or max(len(gpus), 1)
     if replicas < 1 or (gpus and replicas > len(gpus)):

@@ -10,15 +10,46 @@ from __future__ import annotations
 import json
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from queue import SimpleQueue
 
 import numpy as np
 import tensorflow as tf
 
 from kdet.data.batch_plan import eval_plan
-from kdet.errors import EvaluationError, LostWorkerError
+from kdet.errors import ConfigError, EvaluationError, LostWorkerError
 from kdet.evaluate.run import INPUTS, predict_records
+from kdet.models import loading
 from kdet.train.checkpoint import checksum
+from kdet.train.distribution import local_strategy
+
+
+def load_on_devices(source, replicas: int = 0):
+    """Loads a detector on all devices of this process. Call this before TensorFlow uses any.
+
+    Args:
+        source: `kdet.weights.sources.Source`. An exported file runs in one engine, on one device.
+        replicas: as in `kdet.train.distribution.make_strategy`.
+    Returns:
+        `kdet.Detector`, and a function like `kdet.evaluate.run.predict_records`, with the same
+        result, which shares the batches over the devices.
+    Raises:
+        ConfigError: several replicas of an exported file, or as in `make_strategy`.
+    """
+    if source.kind == "export":
+        if replicas > 1:
+            raise ConfigError(f"--replicas {replicas}: {source.path} is an export for one device")
+        return loading.load_source(source), predict_records
+    strategy = local_strategy(replicas)
+    with strategy.scope():
+        detector = loading.load_source(source)
+    return detector, partial(predict_records, each=_each_device(strategy))
+
+
+def _each_device(strategy, workers=1):
+    """The `Devices` of this process, or None if it has only one."""
+    many = strategy.num_replicas_in_sync > workers
+    return Devices(strategy, strategy.extended.worker_devices) if many else None
 
 
 class SharedDetection:
@@ -31,8 +62,7 @@ class SharedDetection:
 
     def __init__(self, strategy, exchange):
         self.exchange = exchange
-        many = strategy.num_replicas_in_sync > exchange.workers
-        self._each = Devices(strategy, strategy.extended.worker_devices) if many else None
+        self._each = _each_device(strategy, exchange.workers)
 
     def __call__(self, detector, records, data, batch: int = 1) -> dict[int, dict]:
         """Detects the share of this worker.

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +12,10 @@ from kdet import cli
 from kdet.config import R50, Data, LabelMap, Recipe, RetinaNet, detectron, stretched_data
 from kdet.config.text import to_dict
 from kdet.data.records import Records
+from kdet.errors import ConfigError
 from kdet.models import loading
+from kdet.train import shares
+from kdet.weights import sources
 from kdet.weights.npz import write_npz
 
 LABELS = LabelMap(("circle", "square", "star"), (5, 17, 90))
@@ -111,3 +116,27 @@ def test_several_sides_in_one_call(folder, run_folder, tmp_path, monkeypatch, ca
     assert seen == [(64, 64), (96, 96)]
     out = capsys.readouterr().out
     assert "at 64 x 64" in out and (tmp_path / "run/metrics_96.json").is_file()
+
+
+def test_devices_share_the_images_with_equal_results(folder, tmp_path):
+    """In processes of their own, because TensorFlow is asked for two devices before it starts."""
+    small = ["model.backbone.width=0.25", "model.num_classes=3", "model.max_detections=20"]
+    detector = loading.load("ssd_mobilenet_v1_voc", None, overrides=small)
+    detector.labels = LABELS
+    detector.save(tmp_path / "small.npz")
+    found = []
+    for replicas in (1, 2):
+        out = tmp_path / str(replicas)
+        said = ["--data", folder, "--out", out, "--batch=2", f"--replicas={replicas}"]
+        command = [sys.executable, "-m", "kdet", "evaluate", tmp_path / "small.npz", *said]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found.append([(out / f"{name}.json").read_bytes() for name in ("detections", "metrics")])
+    assert len(json.loads(found[0][0])) > 20  # random weights find something everywhere
+    assert found[0] == found[1]
+
+
+def test_an_export_runs_on_one_device(tmp_path):
+    source = sources.Source(None, None, "export", tmp_path / "detector.tflite")
+    with pytest.raises(ConfigError, match="--replicas 2: .*tflite is an export for one device"):
+        shares.load_on_devices(source, 2)
