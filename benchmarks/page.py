@@ -25,7 +25,8 @@ HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 MARKS = "<!-- results: made by benchmarks/page.py -->", "<!-- /results -->"
 CEILING = "Large convolutions"  # the title of the table with the rates
-KINDS = ("convolutions", "inference", "training", "operations", "input_pipeline", "deploy")
+KINDS = ("convolutions", "inference", "training", "operations", "input_pipeline", "workers")
+KINDS += ("deploy",)
 BIG = ("retinanet_r50_fpn_1x", "faster_rcnn_r50_fpn_1x", "mask_rcnn_r50_fpn_1x")
 INFERENCE = [*((row, 1) for row in BIG), ("ssd_mobilenet_v1_voc", 1), ("ssd_mobilenet_v1_voc", 8)]
 INFERENCE += [("yolov3_mobilenet_v1", 1), ("yolov3_darknet", 1)]
@@ -87,6 +88,8 @@ def jobs(flags):
     if "input_pipeline" in chosen:
         data = ["--data", flags.data] if flags.data else []
         yield "input_pipeline.py", [*(peer if flags.peer else []), *data, *rounds]
+    if "workers" in chosen:
+        yield "workers.py", warm
     # nothing holds the other engines to AVX2, so a comparison with them would not be fair
     if "deploy" in chosen and not flags.avx2:
         yield "deploy.py", [*EXPORTED, *rounds]

@@ -144,7 +144,7 @@ def test_the_comparisons_with_torchvision_need_a_peer(page):
         only=",".join(page.KINDS), peer=None, data=None, quick=True, avx2=False
     )
     assert [script for script, _ in page.jobs(flags)] == [
-        "convolutions.py", "input_pipeline.py", "deploy.py",
+        "convolutions.py", "input_pipeline.py", "workers.py", "deploy.py",
     ]  # fmt: skip
     flags.peer, flags.avx2 = "python", True
     scripts = {script for script, _ in page.jobs(flags)}
@@ -163,6 +163,19 @@ def test_a_real_comparison_can_be_read(tmp_path):
     assert found["title"] == "Large convolutions" and "tensorflow" in found["versions"]
     (row,) = found["rows"]
     assert row["kdet GFLOP/s"] > 0 and row["torchvision GFLOP/s"] is None
+
+
+def test_workers_send_what_a_ring_sends(tmp_path):
+    path = tmp_path / "table.json"
+    script = ROOT / "benchmarks" / "workers.py"
+    small = ["--most=2", "--compute=0.1", "--parameters=1e5", "--runs=2", "--warmup=1"]
+    command = [sys.executable, script, *small, "--json", path]
+    subprocess.run(command, check=True, capture_output=True)
+    alone, both = json.loads(path.read_text())["rows"]
+    assert alone["step ms"] > 100 and alone["efficiency"] == "100%"
+    # each of two workers sends all gradients once, and little else
+    assert both["workers"] == 2 and both["gradients MB"] == 0.4
+    assert 0.4 <= both["sent by each worker MB"] < 2  # other programs use the device, too
 
 
 def test_the_page_shows_the_stored_results(page):
