@@ -59,14 +59,15 @@ def main():
     name, ours = f"kdet {flags.row}", graph
     if engine:
         name, ours = f"{name} in {flags.engine}", exported
-    rows = [result(name, size, work, ours, None, flags)]
+    after = None if engine else statistics.median(1 - n / d for n, d in zip(alone, graph))
+    rows = [result(name, size, work, ours, None, flags) | {"after the network, share": after}]
     for peer, times in zip(peers, others):
         shown = report.ratio(ours, times)
-        rows.append(result(f"torchvision {peer.name}", peer.size, peer.gflops, times, shown, flags))
+        row = result(f"torchvision {peer.name}", peer.size, peer.gflops, times, shown, flags)
+        rows.append(row | {"after the network, share": None})
         peer.close()
-    after = statistics.median(1 - n / d for n, d in zip(alone, graph))
     used = report.versions("tensorflow", "keras", peers=[peers[0].versions])
-    note = f"Of the time of {flags.row}, batch {flags.batch}, {after:.0%} is after the network."
+    note = ""
     if engine:
         note = f"{flags.row} takes {report.milliseconds(graph):.0f} ms in TensorFlow's graph."
     report.publish(flags, "Inference, whole detector", rows, used, note)

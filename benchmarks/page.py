@@ -6,7 +6,8 @@
 The results of a run are kept in benchmarks/results/<date>-<machine>.json. The part of the page
 between the two marks is made from all of these files, so the tables of other machines stay. The
 results are written after every comparison. One that fails is named on the page, and the others
-go on. `--show` makes the page again without running anything.
+go on. A second run on the same day replaces only what it measures again. `--show` makes the page
+without running anything.
 """
 
 import argparse
@@ -50,16 +51,32 @@ def main(arguments=None):
     if unknown := set(flags.only.split(",")) - set(KINDS):
         parser.error(f"--only: expected some of {','.join(KINDS)}, got {','.join(unknown)}")
     split(flags.page)  # a page without the marks is an error before hours of work, not after
-    failed = []
+    failed, before = [], None
     for result in [] if flags.show else measure(flags):
         failed = result["failed"]
         flags.results.mkdir(parents=True, exist_ok=True)
-        replace(flags.results / f"{name(result)}.json", json.dumps(result, indent=1) + "\n")
+        path = flags.results / f"{name(result)}.json"
+        if before is None:
+            before = json.loads(path.read_text()) if path.exists() else {}
+        replace(path, json.dumps(joined(before, result), indent=1) + "\n")
         show(flags)
     show(flags)
     for comparison in failed:
         print(f"failed: {comparison}")
     return 1 if failed else 0
+
+
+def joined(before, result):
+    """`result` with the tables of an earlier run of the same day that it did not measure.
+
+    Args:
+        before: the stored results of the earlier run, or {}.
+        result: a result of `measure`.
+    """
+    titles = {table["title"] for table in result["tables"]}
+    kept = [table for table in before.get("tables", []) if table["title"] not in titles]
+    versions = before.get("versions", {}) | result["versions"]
+    return {**result, "versions": versions, "tables": result["tables"] + kept}
 
 
 def show(flags):

@@ -113,6 +113,15 @@ def test_a_failed_comparison_is_named_and_loses_nothing(desk, tmp_path, capsys):
     assert after.count("| kdet a |") == 3 and after.endswith(before.split("\n\n", 1)[1])
 
 
+def test_a_second_run_on_a_day_replaces_only_what_it_measures(desk, tmp_path):
+    desk("One", "2026-01-02", JOBS)
+    before = (tmp_path / "page.md").read_text()
+    assert before.count("| kdet a |") == 2
+    desk("One", "2026-01-02", JOBS[1:2])
+    after = (tmp_path / "page.md").read_text()
+    assert after.count("| kdet a |") == 1 and after.count("**Large convolutions**") == 1
+
+
 def test_results_are_written_after_every_comparison(desk, tmp_path):
     def jobs():
         yield JOBS[0]
