@@ -51,32 +51,36 @@ def main(arguments=None):
     if unknown := set(flags.only.split(",")) - set(KINDS):
         parser.error(f"--only: expected some of {','.join(KINDS)}, got {','.join(unknown)}")
     split(flags.page)  # a page without the marks is an error before hours of work, not after
+    if flags.show:
+        show(flags)
+        return 0
     failed, before = [], None
-    for result in [] if flags.show else measure(flags):
+    for result, tried in measure(flags):
         failed = result["failed"]
         flags.results.mkdir(parents=True, exist_ok=True)
         path = flags.results / f"{name(result)}.json"
         if before is None:
             before = json.loads(path.read_text()) if path.exists() else {}
-        replace(path, json.dumps(joined(before, result), indent=1) + "\n")
+        replace(path, json.dumps(joined(before, result, tried), indent=1) + "\n")
         show(flags)
-    show(flags)
     for comparison in failed:
         print(f"failed: {comparison}")
     return 1 if failed else 0
 
 
-def joined(before, result):
-    """`result` with the tables of an earlier run of the same day that it did not measure.
+def joined(before, result, tried):
+    """`result` with the tables and failures of an earlier run of the same day that it left out.
 
     Args:
         before: the stored results of the earlier run, or {}.
-        result: a result of `measure`.
+        result, tried: see `measure`.
     """
     titles = {table["title"] for table in result["tables"]}
     kept = [table for table in before.get("tables", []) if table["title"] not in titles]
     versions = before.get("versions", {}) | result["versions"]
-    return {**result, "versions": versions, "tables": result["tables"] + kept}
+    old = [text for text in before.get("failed", []) if text.split(" (code")[0] not in tried]
+    found = {"versions": versions, "tables": result["tables"] + kept}
+    return {**result, **found, "failed": result["failed"] + old}
 
 
 def show(flags):
@@ -129,10 +133,10 @@ def measure(flags):
         flags: parsed options.
     Yields:
         After each comparison, the results so far: {"date", "machine": see `report.machine`,
-        "versions", "tables": [{"title", "rows", "notes"}], "failed": [text]}. Tables of equal
-        titles are joined.
+        "versions", "tables": [{"title", "rows", "notes"}], "failed": [text]}, and the commands
+        so far. Tables of equal titles are joined.
     """
-    variables, versions, tables, failed = environment(flags), {}, {}, []
+    variables, versions, tables, failed, tried = environment(flags), {}, {}, [], []
     machine = report.machine(flags.threads, "AVX2" if flags.avx2 else None)
     today = str(datetime.date.today())
     for script, arguments in jobs(flags):
@@ -143,22 +147,23 @@ def measure(flags):
             print(" ".join(command), file=sys.stderr, flush=True)
             code = subprocess.run(command, env=variables).returncode
             found = None if code else json.loads(path.read_text())
+        paths = "--peer", flags.peer, "--data", flags.data  # they say nothing on a page
+        tried.append(" ".join([script, *(word for word in arguments if word not in paths)]))
         if found:
             table = tables.setdefault(found["title"], {"rows": [], "notes": []})
             table["rows"] += found["rows"]
             table["notes"] += [found["note"]] if found["note"] else []
             versions |= found["versions"]
         else:
-            paths = "--peer", flags.peer, "--data", flags.data  # they say nothing on a page
-            shown = [word for word in arguments if word not in paths]
-            failed.append(f"{' '.join([script, *shown])} (code {code})")
-        yield {
+            failed.append(f"{tried[-1]} (code {code})")
+        result = {
             "date": today,
             "machine": machine,
             "versions": versions,
             "tables": [{"title": title, **table} for title, table in tables.items()],
             "failed": failed,
         }
+        yield result, tried
 
 
 def name(result):

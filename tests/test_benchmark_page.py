@@ -122,6 +122,16 @@ def test_a_second_run_on_a_day_replaces_only_what_it_measures(desk, tmp_path):
     assert after.count("| kdet a |") == 1 and after.count("**Large convolutions**") == 1
 
 
+def test_a_failure_stays_on_the_page_until_the_comparison_runs_again(desk, tmp_path):
+    failing = ("inference.py", ["--fail"])
+    desk("One", "2026-01-02", [JOBS[0], failing])
+    assert desk("One", "2026-01-02", JOBS[:1]) == 0
+    assert (tmp_path / "page.md").read_text().count("`inference.py --fail (code 3)`") == 1
+    (tmp_path / "inference.py").write_text(FAKE.replace("fail", "other"))
+    desk("One", "2026-01-02", [failing])
+    assert "comparison failed" not in (tmp_path / "page.md").read_text()
+
+
 def test_results_are_written_after_every_comparison(desk, tmp_path):
     def jobs():
         yield JOBS[0]
