@@ -27,7 +27,7 @@ def synthetic_recipe(
         dataset="synthetic",
         short_side=side,
         long_side=side,
-        pad_to=128,
+        pad_to=32,
         canvases=(),
         augment=Augment(),
     )

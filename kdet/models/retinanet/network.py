@@ -27,7 +27,11 @@ def network(config):
     features = resnet(image, config.backbone, levels=(3, 4, 5))
     pyramid = FPN(config.width, extra="conv", name="fpn")(features)
     outputs = RetinaHead(
-        config.num_classes, width=config.width, depth=config.depth, name="retina_head"
+        config.num_classes,
+        width=config.width,
+        depth=config.depth,
+        tower_init=config.tower_init,
+        name="retina_head",
     )(pyramid)
     outputs["anchors"] = RetinaAnchors(config.anchor_scale, name="anchors")(pyramid)
     return keras.Model(image, outputs, name="retinanet")
@@ -42,14 +46,17 @@ class RetinaHead(ConfiguredLayer):
         anchors_per_cell: boxes predicted per cell.
         width: channels of the towers.
         depth: 3x3 convolutions per tower.
+        tower_init: standard deviation of their initial kernels.
     """
 
-    SETTINGS = ("num_classes", "anchors_per_cell", "width", "depth")
+    SETTINGS = ("num_classes", "anchors_per_cell", "width", "depth", "tower_init")
 
-    def __init__(self, num_classes, anchors_per_cell=9, width=256, depth=4, **kwargs):
+    def __init__(
+        self, num_classes, anchors_per_cell=9, width=256, depth=4, tower_init=0.01, **kwargs
+    ):
         super().__init__(**kwargs)
         self.num_classes, self.anchors_per_cell = num_classes, anchors_per_cell
-        self.width, self.depth = width, depth
+        self.width, self.depth, self.tower_init = width, depth, tower_init
 
     def build(self, pyramid_shape):
         shape = (None, None, None, pyramid_shape["P3"][-1])
@@ -60,7 +67,8 @@ class RetinaHead(ConfiguredLayer):
 
     def _tower(self, name, outputs, bias, shape):
         layers = [
-            self._conv(self.width, f"{name}_tower_{i}", "relu", 0.0) for i in range(self.depth)
+            self._conv(self.width, f"{name}_tower_{i}", "relu", 0.0, self.tower_init)
+            for i in range(self.depth)
         ]
         filters = outputs * self.anchors_per_cell
         layers.append(self._conv(filters, f"{name}_output", None, bias))
@@ -69,13 +77,13 @@ class RetinaHead(ConfiguredLayer):
             shape = (None, None, None, self.width)
         return layers
 
-    def _conv(self, filters, name, activation, bias):
+    def _conv(self, filters, name, activation, bias, deviation=0.01):
         return keras.layers.Conv2D(
             filters,
             3,
             padding="same",
             activation=activation,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            kernel_initializer=keras.initializers.RandomNormal(stddev=deviation),
             bias_initializer=keras.initializers.Constant(bias),
             dtype=self.dtype_policy,
             name=name,
