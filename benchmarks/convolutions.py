@@ -1,9 +1,10 @@
-"""Measures how fast large 3x3 convolutions are in TensorFlow, as kdet runs them, and in torch.
+"""Measures how fast large 3x3 convolutions are in kdet, in TensorFlow, and in torch.
 
     python benchmarks/convolutions.py --peer peer/bin/python
 
 No detector can be much faster than these convolutions, so `page.py` divides the speed of detectors
-by the highest rate of each side. Without --peer, only TensorFlow runs.
+by the highest rate of each side. Without --peer, torch does not run. kdet computes convolutions
+with many filters in parts; for these, TensorFlow's operation for the whole runs as well.
 """
 
 import argparse
@@ -19,8 +20,17 @@ import numpy as np  # noqa: E402
 import report  # noqa: E402
 from inference import Peer, seconds  # noqa: E402
 
-# (height, width, channels), of maps of an 800 x 1344 image
-SHAPES = ((200, 336, 128), (200, 336, 256), (100, 168, 256), (100, 168, 512), (50, 84, 512))
+# (height, width, channels, filters), of maps of an 800 x 1344 image and of YOLOv3
+SHAPES = (
+    (200, 336, 128, 128),
+    (200, 336, 256, 256),
+    (100, 168, 256, 256),
+    (100, 168, 256, 720),
+    (100, 168, 512, 512),
+    (50, 84, 512, 512),
+    (38, 38, 256, 512),
+    (19, 19, 512, 1024),
+)
 
 
 def main():
@@ -34,7 +44,7 @@ def main():
 
     tf.config.threading.set_intra_op_parallelism_threads(flags.threads)
     rows, lines = [], []
-    for shape in ((8, 8, 16),) if flags.small else SHAPES:
+    for shape in ((8, 8, 16, 512),) if flags.small else SHAPES:
         with tempfile.TemporaryDirectory() as folder:
             rows.append(compare(shape, pathlib.Path(folder) / "case.npz", flags, lines))
     used = report.versions("tensorflow", peers=lines[:1])
@@ -43,16 +53,19 @@ def main():
 
 def compare(shape, path, flags, lines):
     """The row of one convolution. The versions of the peer are added to `lines`."""
-    height, width, channels = shape
+    height, width, channels, filters = shape
     np.savez(path, settings=np.array(shape))
     peer = Peer(flags, "convolution", str(path)) if flags.peer else None
-    runs = [partial(seconds, convolution(*shape)), peer and peer.run]
-    ours, theirs = report.take_turns(runs, flags.warmup, flags.runs)
-    work = 2 * 9 * height * width * channels**2 / 1e9
+    layer, whole, parts = convolution(*shape)
+    calls = [partial(seconds, layer), parts > 1 and partial(seconds, whole), peer and peer.run]
+    ours, wholes, theirs = report.take_turns(calls, flags.warmup, flags.runs)
+    work = 2 * 9 * height * width * channels * filters / 1e9
     row = {
-        "convolution": f"{height}x{width}, {channels} to {channels} channels",
+        "convolution": f"{height}x{width}, {channels} to {filters} channels",
         "GFLOPs": work,
         "kdet GFLOP/s": work / statistics.median(ours),
+        "parts": parts,
+        "in one part GFLOP/s": work / statistics.median(wholes) if parts > 1 else None,
         "torchvision GFLOP/s": None,
         "ratio": None,
     }
@@ -64,14 +77,23 @@ def compare(shape, path, flags, lines):
     return row
 
 
-def convolution(height, width, channels):
-    """A function that computes one convolution, with a variable for the kernel as in a network."""
+def convolution(height, width, channels, filters):
+    """One convolution, with a variable for the kernel as in a network.
+
+    Returns:
+        Functions that compute it as a layer of kdet and in one part, and the parts of the layer.
+    """
     import tensorflow as tf
 
+    from kdet.layers.wide_conv import WideConv2D, conv_parts
+
     image = tf.random.stateless_normal((1, height, width, channels), (0, 1))
-    kernel = tf.Variable(tf.random.stateless_normal((3, 3, channels, channels), (0, 2)) / 100)
-    call = tf.function(lambda image: tf.nn.conv2d(image, kernel, 1, "SAME"), autograph=False)
-    return lambda: call(image)  # which returns when the result is there, on a CPU
+    layer = WideConv2D(filters, 3, padding="same", use_bias=False)
+    layer.build(image.shape)
+    split = tf.function(layer, autograph=False)
+    whole = tf.function(lambda image: tf.nn.conv2d(image, layer.kernel, 1, "SAME"), autograph=False)
+    # a call returns when the result is there, on a CPU
+    return lambda: split(image), lambda: whole(image), conv_parts(layer.kernel)
 
 
 if __name__ == "__main__":

@@ -193,9 +193,9 @@ def augment(case):
 
 def convolution(case):
     """A function that computes one 3x3 convolution with stride 1."""
-    height, width, channels = case["settings"].tolist()
+    height, width, channels, filters = case["settings"].tolist()
     image = torch.randn(1, channels, height, width)
-    layer = torch.nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+    layer = torch.nn.Conv2d(channels, filters, 3, padding=1, bias=False)
 
     def run():
         with torch.inference_mode():

@@ -4,7 +4,8 @@ import keras
 from keras import layers, ops
 
 from kdet.layers.base import ConfiguredLayer
-from kdet.ops import tf_kernels
+from kdet.layers.wide_conv import WideConv2D, conv_parts, split_conv
+from kdet.ops import tf_layers
 
 
 @keras.saving.register_keras_serializable("kdet")
@@ -23,9 +24,9 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):
         training = bool(training) and self.trainable  # a frozen norm uses its moving statistics
-        if mask is not None or not tf_kernels.has_fused_norm(alone=training):
+        if mask is not None or not tf_layers.has_fused_norm(alone=training):
             return super().call(inputs, training=training, mask=mask)
-        outputs, mean, variance = tf_kernels.fused_norm(
+        outputs, mean, variance = tf_layers.fused_norm(
             inputs,
             self.gamma,
             self.beta,
@@ -74,7 +75,8 @@ def conv_batch_norm(
         "name": name,
     }
     start = initializer or he_normal(kernel_size, x.shape[-1])
-    x = layers.Conv2D(filters, kernel_size, groups=groups, kernel_initializer=start, **settings)(x)
+    layer = WideConv2D if groups == 1 else layers.Conv2D
+    x = layer(filters, kernel_size, groups=groups, kernel_initializer=start, **settings)(x)
     return BatchNorm(trainable=trainable, name=norm_name)(x)
 
 
@@ -118,13 +120,15 @@ class FrozenNormConv2D(ConfiguredLayer):
             name="offset", shape=(self.filters,), initializer="zeros", trainable=False
         )
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         kernel = self.kernel * self.scale
         padding = "valid" if self.kernel_size == 1 else "same"
         if self.strides > 1:
             inputs, padding = pad_symmetric(inputs, self.kernel_size), "valid"
-        outputs = ops.conv(inputs, kernel, strides=self.strides, padding=padding)
-        return ops.add(outputs, self.offset)
+        settings = {"strides": self.strides, "padding": padding}
+        if not training and self.groups == 1 and conv_parts(kernel) > 1:
+            return split_conv(inputs, kernel, self.offset, **settings)
+        return ops.add(ops.conv(inputs, kernel, **settings), self.offset)
 
     def compute_output_shape(self, input_shape):
         sides = [side and -(-side // self.strides) for side in input_shape[1:3]]

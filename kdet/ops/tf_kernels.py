@@ -1,7 +1,7 @@
 """Compiled calls, and kernels that only TensorFlow has.
 
-No other file of the backend-independent core imports TensorFlow or JAX. Every caller of a kernel
-has an alternative for backends without it.
+Besides `tf_layers`, no other file of the backend-independent core imports TensorFlow or JAX. Every
+caller of a kernel has an alternative for backends without it.
 """
 
 import keras
@@ -12,10 +12,11 @@ from kdet.ops import graphs
 def has_crop_and_resize():
     """Whether `crop_and_resize_align` works here, which needs TensorFlow outside XLA."""
     tensorflow = keras.backend.backend() == "tensorflow"
-    return tensorflow and not graphs.for_other_engines() and not _inside_xla()
+    return tensorflow and not graphs.for_other_engines() and not inside_xla()
 
 
-def _inside_xla():
+def inside_xla() -> bool:
+    """Whether the graph that is being traced will be compiled by XLA."""
     try:
         from tensorflow.python.framework import ops
         from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
@@ -34,7 +35,7 @@ def leading_count(used, most):
         used: (B, N) bool, where the used entries of a row come first.
         most: int, at most N.
     """
-    if keras.backend.backend() != "tensorflow" or _inside_xla():
+    if keras.backend.backend() != "tensorflow" or inside_xla():
         return most
     import tensorflow as tf
 
@@ -76,7 +77,7 @@ def xla_compiled(function, *tensors):
         return function(*tensors)
     import tensorflow as tf
 
-    if tf.executing_eagerly() or _inside_xla():
+    if tf.executing_eagerly() or inside_xla():
         return function(*tensors)
     return tf.function(function, jit_compile=True, autograph=False)(*tensors)
 
@@ -120,100 +121,6 @@ def crop_and_resize_align(features, level, start, step, count, mean):
     pooled = tf.dynamic_stitch(places, parts)  # in the order of the boxes again
     side = count // mean
     return tf.reshape(pooled, (batch, boxes, side, side, features[0].shape[-1]))
-
-
-def has_fused_norm(alone):
-    """Whether `fused_norm` can be used: on TensorFlow, and in training with one replica only.
-
-    Args:
-        alone: True for the statistics of the batch, which several replicas would have to exchange.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    return not alone or tf.distribute.get_strategy().num_replicas_in_sync == 1
-
-
-def fused_norm(inputs, gamma, beta, statistics, epsilon):
-    """Batch normalisation over all axes but the last.
-
-    Args:
-        inputs: (B, H, W, C) floating point.
-        gamma, beta: (C,) float32.
-        statistics: mean and variance, (C,) float32 each, or None for those of `inputs`.
-        epsilon: added to the variance.
-    Returns:
-        outputs with the shape and dtype of inputs; the mean and biased variance, (C,) float32.
-    """
-    import tensorflow as tf
-
-    gamma, beta = (tf.cast(tf.convert_to_tensor(x), tf.float32) for x in (gamma, beta))
-    if statistics is not None:
-        mean, variance = (tf.convert_to_tensor(x) for x in statistics)
-        return _normalised(inputs, gamma, beta, mean, variance, epsilon), mean, variance
-    if not tf.config.list_logical_devices("GPU"):
-        return _with_exact_moments(inputs, gamma, beta, epsilon)
-    found = tf.raw_ops.FusedBatchNormV3(
-        x=inputs,
-        scale=gamma,
-        offset=beta,
-        mean=tf.zeros([0]),
-        variance=tf.zeros([0]),
-        epsilon=epsilon,
-    )
-    count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
-    # the kernel returns the unbiased variance, but the reference uses the biased one
-    return found.y, found.batch_mean, found.batch_variance * (count - 1) / tf.maximum(count, 1)
-
-
-def _normalised(inputs, gamma, beta, mean, variance, epsilon):
-    import tensorflow as tf
-
-    return tf.raw_ops.FusedBatchNormV3(
-        x=inputs,
-        scale=gamma,
-        offset=beta,
-        mean=mean,
-        variance=variance,
-        epsilon=epsilon,
-        is_training=False,
-    ).y
-
-
-def _with_exact_moments(inputs, gamma, beta, epsilon):
-    """Batch norm in training on a CPU, whose kernel loses two digits in sums over large maps.
-
-    Here each row is summed first. This takes no longer, and the kernel's gradient still applies.
-    """
-    import tensorflow as tf
-
-    def mean_of(x):
-        return tf.reduce_mean(tf.reduce_mean(tf.cast(x, tf.float32), axis=2), axis=[0, 1])
-
-    @tf.custom_gradient
-    def normalised(inputs, gamma, beta):
-        mean = mean_of(inputs)
-        variance = tf.maximum(mean_of(tf.square(tf.cast(inputs, tf.float32))) - mean**2, 0.0)
-
-        def gradient(upstream, *_):  # no loss depends on the statistics themselves
-            found = tf.raw_ops.FusedBatchNormGradV3(
-                y_backprop=upstream,
-                x=inputs,
-                scale=gamma,
-                reserve_space_1=mean,
-                reserve_space_2=variance,
-                reserve_space_3=tf.zeros([0]),
-                epsilon=epsilon,
-            )
-            return found.x_backprop, found.scale_backprop, found.offset_backprop
-
-        return (
-            (_normalised(inputs, gamma, beta, mean, variance, epsilon), mean, variance),
-            gradient,
-        )
-
-    return normalised(inputs, gamma, beta)
 
 
 def compiled(model):

@@ -8,6 +8,7 @@ from keras import ops
 from kdet.backbones.resnet import resnet
 from kdet.layers.base import ConfiguredLayer
 from kdet.layers.fpn import FPN
+from kdet.layers.wide_conv import WideConv2D
 from kdet.ops import anchors as anchor_ops
 
 # initial foreground probability of every anchor (Lin et al. 2017, section 4.1)
@@ -78,7 +79,7 @@ class RetinaHead(ConfiguredLayer):
         return layers
 
     def _conv(self, filters, name, activation, bias, deviation=0.01):
-        return keras.layers.Conv2D(
+        return WideConv2D(
             filters,
             3,
             padding="same",

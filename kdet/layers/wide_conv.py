@@ -1,0 +1,45 @@
+"""Convolutions with many filters, which run as several smaller ones where that is faster."""
+
+import keras
+from keras import ops
+
+from kdet.ops import tf_layers
+
+
+@keras.saving.register_keras_serializable("kdet")
+class WideConv2D(keras.layers.Conv2D):
+    """`keras.layers.Conv2D`, whose inference is computed by `split_conv`.
+
+    The arguments, weights and results are those of `Conv2D`.
+    """
+
+    def call(self, inputs, training=None):
+        if training or conv_parts(self.kernel) == 1:
+            return super().call(inputs)
+        settings = {"strides": self.strides, "padding": self.padding}
+        outputs = split_conv(inputs, self.kernel, self.bias, **settings)
+        return self.activation(outputs)
+
+
+def conv_parts(kernel) -> int:
+    """The number of parts that `split_conv` makes of a kernel: 1 if a whole one is as fast."""
+    return tf_layers.conv_parts(kernel.shape[0], kernel.shape[-1])
+
+
+def split_conv(inputs, kernel, bias=None, **settings):
+    """A convolution of all filters, computed in `conv_parts` groups of filters.
+
+    Args:
+        inputs: (B, H, W, C) floating point.
+        kernel: (k, k, C, F).
+        bias: (F,) or None.
+        **settings: other arguments of `keras.ops.conv`.
+    Returns:
+        (B, h, w, F) outputs.
+    """
+    count = conv_parts(kernel)
+    kernels = ops.split(kernel, count, axis=-1)
+    parts = [ops.conv(inputs, part, **settings) for part in kernels]
+    if bias is not None:  # added to every part, so that one operation does both
+        parts = [ops.add(*pair) for pair in zip(parts, ops.split(bias, count))]
+    return ops.concatenate(parts, axis=-1)

@@ -1,0 +1,93 @@
+"""A convolution in groups of filters has the result of a whole one."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kdet.layers import FrozenNormConv2D, WideConv2D
+from kdet.ops import graphs, tf_layers
+
+FILTERS = 512
+
+
+@pytest.fixture
+def splits(monkeypatch):
+    """Makes convolutions split, or not, whatever the processor."""
+
+    def choose(yes):
+        monkeypatch.setattr(tf_layers, "_uses_avx512", lambda: yes)
+
+    return choose
+
+
+def convolutions(layer, x, **options):
+    """The number of convolutions in the graph of a call, and its result."""
+    call = tf.function(lambda x: layer(x, **options)).get_concrete_function(x)
+    names = [node.type for node in call.graph.get_operations()]
+    return names.count("Conv2D"), call(x).numpy()
+
+
+LAYERS = {
+    "bias": lambda: WideConv2D(FILTERS, 3, padding="same", activation="relu"),
+    "plain": lambda: WideConv2D(FILTERS, 3, strides=2, use_bias=False),
+    "frozen": lambda: FrozenNormConv2D(FILTERS, 3, initial_scale=0.5),
+    "frozen, strided": lambda: FrozenNormConv2D(FILTERS, 3, strides=2),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_parts_have_the_result_of_the_whole(name, splits):
+    x = tf.random.stateless_normal((2, 9, 7, 16), (0, 1))
+    layer = LAYERS[name]()
+    layer.build(x.shape)
+    for weight in layer.weights:
+        if weight.path.endswith(("bias", "offset")):
+            weight.assign(np.linspace(-1, 1, FILTERS))
+    splits(False)
+    count, whole = convolutions(layer, x)
+    assert count == 1
+    splits(True)
+    count, parts = convolutions(layer, x)
+    assert count == 8
+    np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-5)
+    assert convolutions(layer, x, training=True)[0] == 1
+
+
+def test_only_wide_kernels_of_size_3_are_split(splits):
+    splits(True)
+    assert tf_layers.conv_parts(3, 720) == 9 and tf_layers.conv_parts(3, 1024) == 16
+    assert tf_layers.conv_parts(3, 256) == tf_layers.conv_parts(1, 2048) == 1
+    with graphs.without_xla():  # an export, which runs on other machines
+        assert tf_layers.conv_parts(3, 720) == 1
+
+
+def test_xla_and_other_processors_get_the_whole(splits):
+    x = tf.random.stateless_normal((1, 8, 8, 4), (0, 1))
+    layer = LAYERS["bias"]()
+    layer.build(x.shape)
+    splits(True)
+    compiled = tf.function(layer, jit_compile=True)
+    names = [node.type for node in compiled.get_concrete_function(x).graph.get_operations()]
+    assert names.count("Conv2D") == 1
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("TF_ENABLE_ONEDNN_OPTS", "0"), ("ONEDNN_MAX_CPU_ISA", "AVX2"),
+])  # fmt: skip
+def test_settings_of_onednn_are_respected(name, value, monkeypatch):
+    tf_layers._uses_avx512.cache_clear()
+    monkeypatch.setenv(name, value)
+    try:
+        assert not tf_layers._uses_avx512()
+    finally:
+        tf_layers._uses_avx512.cache_clear()
+
+
+def test_a_saved_layer_is_read_again(tmp_path):
+    image = keras.Input((8, 8, 4))
+    model = keras.Model(image, LAYERS["bias"]()(image))
+    model.save(tmp_path / "wide.keras")
+    again = keras.models.load_model(tmp_path / "wide.keras")
+    x = np.ones((1, 8, 8, 4), "float32")
+    np.testing.assert_array_equal(again(x), model(x))
