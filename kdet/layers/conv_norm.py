@@ -75,8 +75,7 @@ def conv_batch_norm(
         "name": name,
     }
     start = initializer or he_normal(kernel_size, x.shape[-1])
-    layer = WideConv2D if groups == 1 else layers.Conv2D
-    x = layer(filters, kernel_size, groups=groups, kernel_initializer=start, **settings)(x)
+    x = WideConv2D(filters, kernel_size, groups=groups, kernel_initializer=start, **settings)(x)
     return BatchNorm(trainable=trainable, name=norm_name)(x)
 
 

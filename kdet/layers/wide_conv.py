@@ -8,16 +8,23 @@ from kdet.ops import tf_layers
 
 @keras.saving.register_keras_serializable("kdet")
 class WideConv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D`, whose inference is computed by `split_conv`.
+    """`keras.layers.Conv2D`, which is computed by `split_conv` in inference.
 
     The arguments, weights and results are those of `Conv2D`.
     """
 
     def call(self, inputs, training=None):
-        if training or conv_parts(self.kernel) == 1:
+        usual = self.groups == 1 and self.data_format == "channels_last"
+        if training or not usual or conv_parts(self.kernel) == 1:
             return super().call(inputs)
-        settings = {"strides": self.strides, "padding": self.padding}
-        outputs = split_conv(inputs, self.kernel, self.bias, **settings)
+        outputs = split_conv(
+            inputs,
+            self.kernel,
+            self.bias,
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+        )
         return self.activation(outputs)
 
 

@@ -31,6 +31,7 @@ def convolutions(layer, x, **options):
 LAYERS = {
     "bias": lambda: WideConv2D(FILTERS, 3, padding="same", activation="relu"),
     "plain": lambda: WideConv2D(FILTERS, 3, strides=2, use_bias=False),
+    "dilated": lambda: WideConv2D(FILTERS, 3, dilation_rate=2),
     "frozen": lambda: FrozenNormConv2D(FILTERS, 3, initial_scale=0.5),
     "frozen, strided": lambda: FrozenNormConv2D(FILTERS, 3, strides=2),
 }
@@ -60,6 +61,15 @@ def test_only_wide_kernels_of_size_3_are_split(splits):
     assert tf_layers.conv_parts(3, 256) == tf_layers.conv_parts(1, 2048) == 1
     with graphs.without_xla():  # an export, which runs on other machines
         assert tf_layers.conv_parts(3, 720) == 1
+
+
+@pytest.mark.parametrize("layer", [
+    WideConv2D(FILTERS, 3, groups=2), FrozenNormConv2D(FILTERS, 3, groups=2),
+])  # fmt: skip
+def test_grouped_convolutions_stay_whole(layer, splits):
+    splits(True)
+    # on CPUs, Keras hides a grouped convolution in a function of its own
+    assert convolutions(layer, tf.ones((1, 8, 8, 4)))[0] <= 1
 
 
 def test_xla_and_other_processors_get_the_whole(splits):
