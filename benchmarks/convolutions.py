@@ -85,10 +85,10 @@ def convolution(height, width, channels, filters):
     """
     import tensorflow as tf
 
-    from kdet.layers.wide_conv import WideConv2D, conv_parts
+    from kdet.layers.wide_conv import Conv2D, conv_parts
 
     image = tf.random.stateless_normal((1, height, width, channels), (0, 1))
-    layer = WideConv2D(filters, 3, padding="same", use_bias=False)
+    layer = Conv2D(filters, 3, padding="same", use_bias=False)
     layer.build(image.shape)
     split = tf.function(layer, autograph=False)
     whole = tf.function(lambda image: tf.nn.conv2d(image, layer.kernel, 1, "SAME"), autograph=False)

@@ -8,7 +8,7 @@ from kdet.layers.conv_norm import BatchNorm, FrozenNormConv2D
 from kdet.layers.depthwise import DepthwiseNorm
 from kdet.layers.fpn import FPN
 from kdet.layers.roi_align import RoIAlign
-from kdet.layers.wide_conv import WideConv2D
+from kdet.layers.wide_conv import Conv2D
 
 __all__ = [
     "FPN",
@@ -18,5 +18,5 @@ __all__ = [
     "DepthwiseNorm",
     "FrozenNormConv2D",
     "RoIAlign",
-    "WideConv2D",
+    "Conv2D",
 ]

@@ -4,7 +4,7 @@ import keras
 from keras import layers, ops
 
 from kdet.layers.base import ConfiguredLayer
-from kdet.layers.wide_conv import WideConv2D, conv_parts, split_conv
+from kdet.layers.wide_conv import Conv2D, conv_parts, split_conv
 from kdet.ops import tf_layers
 
 
@@ -75,7 +75,7 @@ def conv_batch_norm(
         "name": name,
     }
     start = initializer or he_normal(kernel_size, x.shape[-1])
-    x = WideConv2D(filters, kernel_size, groups=groups, kernel_initializer=start, **settings)(x)
+    x = Conv2D(filters, kernel_size, groups=groups, kernel_initializer=start, **settings)(x)
     return BatchNorm(trainable=trainable, name=norm_name)(x)
 
 

@@ -7,10 +7,11 @@ from kdet.ops import tf_layers
 
 
 @keras.saving.register_keras_serializable("kdet")
-class WideConv2D(keras.layers.Conv2D):
+class Conv2D(keras.layers.Conv2D):
     """`keras.layers.Conv2D`, which is computed by `split_conv` in inference.
 
-    The arguments, weights and results are those of `Conv2D`.
+    The arguments, weights and results are those of Keras's layer. So is the name of the class,
+    because Keras names the weights in its files after it, and older files must stay readable.
     """
 
     def call(self, inputs, training=None):

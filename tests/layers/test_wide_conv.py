@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdet.layers import FrozenNormConv2D, WideConv2D
+from kdet.layers import Conv2D, FrozenNormConv2D
 from kdet.ops import graphs, tf_layers
 
 FILTERS = 512
@@ -29,9 +29,9 @@ def convolutions(layer, x, **options):
 
 
 LAYERS = {
-    "bias": lambda: WideConv2D(FILTERS, 3, padding="same", activation="relu"),
-    "plain": lambda: WideConv2D(FILTERS, 3, strides=2, use_bias=False),
-    "dilated": lambda: WideConv2D(FILTERS, 3, dilation_rate=2),
+    "bias": lambda: Conv2D(FILTERS, 3, padding="same", activation="relu"),
+    "plain": lambda: Conv2D(FILTERS, 3, strides=2, use_bias=False),
+    "dilated": lambda: Conv2D(FILTERS, 3, dilation_rate=2),
     "frozen": lambda: FrozenNormConv2D(FILTERS, 3, initial_scale=0.5),
     "frozen, strided": lambda: FrozenNormConv2D(FILTERS, 3, strides=2),
 }
@@ -64,7 +64,7 @@ def test_only_wide_kernels_of_size_3_are_split(splits):
 
 
 @pytest.mark.parametrize("layer", [
-    WideConv2D(FILTERS, 3, groups=2), FrozenNormConv2D(FILTERS, 3, groups=2),
+    Conv2D(FILTERS, 3, groups=2), FrozenNormConv2D(FILTERS, 3, groups=2),
 ])  # fmt: skip
 def test_grouped_convolutions_stay_whole(layer, splits):
     splits(True)

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from kdet.layers.base import ConfiguredLayer
-from kdet.layers.wide_conv import WideConv2D
+from kdet.layers.wide_conv import Conv2D
 from kdet.ops import anchors as anchor_ops
 from kdet.ops import boxes as box_ops
 from kdet.ops import gather, nms
@@ -36,7 +36,7 @@ class RPNHead(ConfiguredLayer):
             layer.build((None, None, None, channels))
 
     def _conv(self, filters, kernel_size, name, activation):
-        return WideConv2D(
+        return Conv2D(
             filters,
             kernel_size,
             padding="same",

@@ -8,7 +8,7 @@ from keras import ops
 from kdet.backbones.resnet import resnet
 from kdet.layers.base import ConfiguredLayer
 from kdet.layers.fpn import FPN
-from kdet.layers.wide_conv import WideConv2D
+from kdet.layers.wide_conv import Conv2D
 from kdet.ops import anchors as anchor_ops
 
 # initial foreground probability of every anchor (Lin et al. 2017, section 4.1)
@@ -79,7 +79,7 @@ class RetinaHead(ConfiguredLayer):
         return layers
 
     def _conv(self, filters, name, activation, bias, deviation=0.01):
-        return WideConv2D(
+        return Conv2D(
             filters,
             3,
             padding="same",
