@@ -68,7 +68,7 @@ def test_imports_point_down():
 
 def test_the_core_never_imports_tensorflow():
     for path in files("kdet"):
-        if room(path) in BACKEND_FREE and not path.name.startswith("tf_"):
+        if room(path) in BACKEND_FREE and path.name not in ("tf_kernels.py", "tf_layers.py"):
             names = {name.split(".")[0] for name in imported(path)}
             assert not names & {"tensorflow", "jax", "torch"}, path
 
