@@ -2,6 +2,7 @@
 
     python benchmarks/page.py --peer peer/bin/python
     python benchmarks/page.py --peer peer/bin/python --avx2
+    python benchmarks/page.py --only gpu_jax
 
 The results of a run are kept in benchmarks/results/<date>-<machine>.json. The part of the page
 between the two marks is made from all of these files, so the tables of other machines stay. The
@@ -28,6 +29,7 @@ MARKS = "<!-- results: made by benchmarks/page.py -->", "<!-- /results -->"
 CEILING = "Large convolutions"  # the title of the table with the rates
 KINDS = ("convolutions", "inference", "training", "operations", "input_pipeline", "workers")
 KINDS += ("deploy",)
+GPU = "gpu_jax"  # runs only if --only names it
 BIG = ("retinanet_r50_fpn_1x", "faster_rcnn_r50_fpn_1x", "mask_rcnn_r50_fpn_1x")
 INFERENCE = [*((row, 1) for row in BIG), ("ssd_mobilenet_v1_voc", 1), ("ssd_mobilenet_v1_voc", 8)]
 INFERENCE += [("yolov3_mobilenet_v1", 1), ("yolov3_darknet", 1)]
@@ -40,7 +42,11 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer", help="Python that has torch and torchvision")
     parser.add_argument("--data", help="records for the input pipeline; default: drawn images")
-    parser.add_argument("--only", default=",".join(KINDS), help=f"some of {','.join(KINDS)}")
+    parser.add_argument(
+        "--only",
+        default=",".join(KINDS),
+        help=f"some of {','.join((*KINDS, GPU))}; default: all except {GPU}",
+    )
     parser.add_argument("--quick", action="store_true", help="two rounds of everything")
     parser.add_argument("--avx2", action="store_true", help="hold both sides to AVX2")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -48,8 +54,8 @@ def main(arguments=None):
     parser.add_argument("--results", type=Path, default=HERE / "results")
     parser.add_argument("--show", action="store_true", help="make the page and run nothing")
     flags = parser.parse_args(arguments)
-    if unknown := set(flags.only.split(",")) - set(KINDS):
-        parser.error(f"--only: expected some of {','.join(KINDS)}, got {','.join(unknown)}")
+    if unknown := set(flags.only.split(",")) - {*KINDS, GPU}:
+        parser.error(f"--only: expected some of {','.join((*KINDS, GPU))}, got {','.join(unknown)}")
     split(flags.page)  # a page without the marks is an error before hours of work, not after
     if flags.show:
         show(flags)
@@ -114,6 +120,8 @@ def jobs(flags):
     # nothing holds the other engines to AVX2, so a comparison with them would not be fair
     if "deploy" in chosen and not flags.avx2:
         yield "deploy.py", [*EXPORTED, *rounds]
+    if GPU in chosen:
+        yield f"{GPU}.py", [*(peer if flags.peer else []), *warm]
 
 
 def environment(flags):

@@ -53,6 +53,8 @@ def detector(flags):
     height, width = map(int, flags.size.split("x"))
     build = getattr(torchvision.models.detection, flags.name)
     model = build(weights=None, weights_backbone=None).eval()
+    # kdet returns masks over boxes, and pastes them into images only where they are used
+    torchvision.models.detection.transform.paste_masks_in_image = lambda masks, *_, **__: masks
     if model.transform.fixed_size is None:
         low, high = sorted((height, width))
         model.transform.min_size, model.transform.max_size = (low,), high

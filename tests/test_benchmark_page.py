@@ -165,9 +165,9 @@ def test_the_comparisons_with_torchvision_need_a_peer(page):
     assert [script for script, _ in page.jobs(flags)] == [
         "convolutions.py", "input_pipeline.py", "workers.py", "deploy.py",
     ]  # fmt: skip
-    flags.peer, flags.avx2 = "python", True
+    flags.peer, flags.avx2, flags.only = "python", True, f"{flags.only},{page.GPU}"
     scripts = {script for script, _ in page.jobs(flags)}
-    assert scripts == {f"{kind}.py" for kind in page.KINDS} - {"deploy.py"}
+    assert scripts == {f"{kind}.py" for kind in (*page.KINDS, page.GPU)} - {"deploy.py"}
     for script, arguments in page.jobs(flags):
         text = (ROOT / "benchmarks" / script).read_text()
         assert all(f'"{word}"' in text for word in arguments if word.startswith("--")), script
