@@ -6,6 +6,7 @@ The layers have the names of the original Caffe release, as in the reference's c
 from keras import initializers, layers
 
 from kdet.layers.conv_norm import FrozenNormConv2D, conv_batch_norm
+from kdet.layers.merge import Add
 
 BLOCKS = {34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 # the branches of a block have different names in SENet's checkpoints
@@ -88,7 +89,7 @@ def _basic(x, config, number, name, first):
     shortcut = conv(x, 1, "_branch1", strides) if first else x
     x = conv(x, 3, "_branch2a", strides, act="relu")
     x = conv(x, 3, "_branch2b")
-    x = layers.Add(name=f"{name}_sum")([shortcut, x])
+    x = Add(name=f"{name}_sum")([shortcut, x])
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
@@ -117,7 +118,7 @@ def _bottleneck(x, config, number, name, first):
     x = conv(x, filters, 1, "_branch2c")
     if config.squeeze_excite:
         x = _squeeze_excite(x, name.replace("conv", "fc"), trainable=number > config.freeze_at)
-    x = layers.Add(name=f"{name}_sum")([shortcut, x])
+    x = Add(name=f"{name}_sum")([shortcut, x])
     return layers.ReLU(name=f"{name}_relu")(x)
 
 

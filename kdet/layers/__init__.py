@@ -7,11 +7,13 @@ from kdet.layers.base import ConfiguredLayer, Decoder
 from kdet.layers.conv_norm import BatchNorm, FrozenNormConv2D
 from kdet.layers.depthwise import DepthwiseNorm
 from kdet.layers.fpn import FPN
+from kdet.layers.merge import Add
 from kdet.layers.roi_align import RoIAlign
 from kdet.layers.wide_conv import Conv2D
 
 __all__ = [
     "FPN",
+    "Add",
     "BatchNorm",
     "ConfiguredLayer",
     "Decoder",

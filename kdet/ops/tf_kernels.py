@@ -100,16 +100,16 @@ def crop_and_resize_align(features, level, start, step, count, mean):
 
     batch, boxes = tf.shape(level)[0], tf.shape(level)[1]
     image = tf.repeat(tf.range(batch), boxes)
-    level, start, step = (
-        tf.reshape(level, [-1]),
-        tf.reshape(start, (-1, 2)),
-        tf.reshape(step, (-1, 2)),
-    )
+    level = tf.reshape(level, [-1])
+    start, step = tf.reshape(start, (-1, 2)), tf.reshape(step, (-1, 2))
     parts, places = [], []
     for number, maps in enumerate(features):
         place = tf.where(level == number)[:, 0]
-        # repeats the border, so that a sample up to one cell outside takes its value
-        maps = tf.pad(tf.cast(maps, tf.float32), [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+        # repeats the border, so that a sample up to one cell outside takes its value; this takes
+        # less than half the time of tf.pad
+        maps = tf.cast(maps, tf.float32)
+        maps = tf.concat([maps[:, :, :1], maps, maps[:, :, -1:]], axis=2)
+        maps = tf.concat([maps[:, :1], maps, maps[:, -1:]], axis=1)
         first = tf.gather(start, place) + 1
         last = first + tf.gather(step, place) * (count - 1)
         # crop_and_resize wants (y, x) as fractions of the last cell

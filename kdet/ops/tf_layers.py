@@ -1,4 +1,4 @@
-"""Fused norms and split convolutions, which layers use on TensorFlow only."""
+"""Fused norms and sums, and split convolutions, which layers use on TensorFlow only."""
 
 import functools
 import os
@@ -21,17 +21,18 @@ def conv_parts(kernel_size, filters):
     Returns:
         A divisor of `filters`. 1: run the convolution as it is.
     """
-    if kernel_size != 3 or filters < 512 or not _splits_convolutions():
+    if kernel_size != 3 or filters < 512 or not (on_cpu() and _uses_avx512()):
         return 1
     return next(n for n in range(1, filters + 1) if filters % n == 0 and filters // n <= 80)
 
 
-def _splits_convolutions():
+def on_cpu():
+    """Whether a graph of TensorFlow is being traced that runs here, on a CPU and without XLA."""
     if keras.backend.backend() != "tensorflow" or graphs.portable() or tf_kernels.inside_xla():
         return False
     import tensorflow as tf
 
-    return _uses_avx512() and not tf.config.list_logical_devices("GPU")
+    return not tf.config.list_logical_devices("GPU")
 
 
 @functools.cache
@@ -44,6 +45,17 @@ def _uses_avx512():
         return " avx512f " in Path("/proc/cpuinfo").read_text()
     except OSError:  # not Linux
         return False
+
+
+def add(tensors):
+    """The sum of tensors of equal shape, as an operation that TensorFlow merges with neighbours.
+
+    The merged operation is a convolution with its bias, the sum and a ReLU. With the usual sum, the
+    graph optimiser needs sizes that it knows to be equal, and images have any size here.
+    """
+    import tensorflow as tf
+
+    return tf.add_n(tensors)
 
 
 def has_fused_norm(alone):
