@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import page
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -34,16 +35,7 @@ TEXT = "before\n{}\n{}\nafter\n"
 
 
 @pytest.fixture
-def page(monkeypatch):
-    """The module benchmarks/page.py, imported as a script imports its neighbours."""
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    import page
-
-    return page
-
-
-@pytest.fixture
-def desk(page, tmp_path, monkeypatch):
+def desk(tmp_path, monkeypatch):
     """A folder with a page and scripts that measure nothing. Returns a function that runs page.py.
 
     The function takes a processor, a date and jobs.
@@ -148,7 +140,7 @@ def test_a_page_without_marks_is_refused_before_anything_runs(desk, tmp_path):
         desk("One", "2026-01-02", [("missing.py", [])])
 
 
-def test_avx2_holds_both_sides_and_keeps_other_flags(page, monkeypatch):
+def test_avx2_holds_both_sides_and_keeps_other_flags(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=x")
     flags = page.argparse.Namespace(avx2=True)
     found = page.environment(flags)
@@ -158,7 +150,7 @@ def test_avx2_holds_both_sides_and_keeps_other_flags(page, monkeypatch):
     assert page.environment(flags)["XLA_FLAGS"] == "--xla_dump_to=x"
 
 
-def test_the_comparisons_with_torchvision_need_a_peer(page):
+def test_the_comparisons_with_torchvision_need_a_peer():
     flags = page.argparse.Namespace(
         only=",".join(page.KINDS), peer=None, data=None, quick=True, avx2=False
     )
@@ -197,7 +189,7 @@ def test_workers_send_what_a_ring_sends(tmp_path):
     assert 0.4 <= both["sent by each worker MB"] < 2  # other programs use the device, too
 
 
-def test_the_page_shows_the_stored_results(page):
+def test_the_page_shows_the_stored_results():
     head, tail = page.split(page.PAGE)
     text = head + page.generated(page.HERE / "results") + tail
     message = "benchmarks/page.py was not run with --show"

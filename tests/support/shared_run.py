@@ -6,7 +6,6 @@ As a script: `shared_run.py JSON` runs `{"arguments": [...], "out": file, ...}` 
 import functools
 import json
 import os
-import socket
 import sys
 import time
 
@@ -23,17 +22,6 @@ RECIPE = Recipe(
     Schedule(images=4000, milestones=(), base_lr=0.05, batch=4, base_batch=4, warmup_images=40),
     Optimizer(),
 )
-
-
-def addresses(count):
-    """Free addresses of this machine for the workers of a TF_CONFIG."""
-    sockets = [socket.socket() for _ in range(count)]
-    for made in sockets:
-        made.bind(("127.0.0.1", 0))
-    found = [f"127.0.0.1:{made.getsockname()[1]}" for made in sockets]
-    for made in sockets:
-        made.close()
-    return found
 
 
 def counted(seen, function):

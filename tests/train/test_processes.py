@@ -7,7 +7,7 @@ import fake_family
 import numpy as np
 import pytest
 import tensorflow as tf
-from shared_run import addresses
+from workers import addresses
 
 from kdet.errors import CheckpointError
 from kdet.weights.npz import read_npz

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import shared_run
-from shared_run import RECIPE, addresses
+from shared_run import RECIPE
+from workers import addresses
 
 from kdet.data.convert.synthetic import make_synthetic
 from kdet.models import families
