@@ -28,7 +28,7 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 MARKS = "<!-- results: made by benchmarks/page.py -->", "<!-- /results -->"
 CEILING = "Large convolutions"  # the title of the table with the rates
 KINDS = ("convolutions", "inference", "training", "operations", "input_pipeline", "workers")
-KINDS += ("deploy",)
+KINDS += ("deploy", "account")
 GPU = "gpu_jax"  # runs only if --only names it
 BIG = ("retinanet_r50_fpn_1x", "faster_rcnn_r50_fpn_1x", "mask_rcnn_r50_fpn_1x")
 INFERENCE = [*((row, 1) for row in BIG), ("ssd_mobilenet_v1_voc", 1), ("ssd_mobilenet_v1_voc", 8)]
@@ -120,6 +120,9 @@ def jobs(flags):
     # nothing holds the other engines to AVX2, so a comparison with them would not be fair
     if "deploy" in chosen and not flags.avx2:
         yield "deploy.py", [*EXPORTED, *rounds]
+    if "account" in chosen:
+        for row, batch in TRAINING:
+            yield "account.py", ["--row", row, "--batch", str(batch), *warm]
     if GPU in chosen:
         yield f"{GPU}.py", [*(peer if flags.peer else []), *warm]
 

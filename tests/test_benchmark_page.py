@@ -155,7 +155,7 @@ def test_the_comparisons_with_torchvision_need_a_peer():
         only=",".join(page.KINDS), peer=None, data=None, quick=True, avx2=False
     )
     assert [script for script, _ in page.jobs(flags)] == [
-        "convolutions.py", "input_pipeline.py", "workers.py", "deploy.py",
+        "convolutions.py", "input_pipeline.py", "workers.py", "deploy.py", *4 * ["account.py"],
     ]  # fmt: skip
     flags.peer, flags.avx2, flags.only = "python", True, f"{flags.only},{page.GPU}"
     scripts = {script for script, _ in page.jobs(flags)}
