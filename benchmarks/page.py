@@ -30,6 +30,7 @@ CEILING = "Large convolutions"  # the title of the table with the rates
 KINDS = ("convolutions", "inference", "training", "operations", "input_pipeline", "workers")
 KINDS += ("deploy", "account")
 GPU = "gpu_jax"  # runs only if --only names it
+KNOWN = (*KINDS, GPU)
 BIG = ("retinanet_r50_fpn_1x", "faster_rcnn_r50_fpn_1x", "mask_rcnn_r50_fpn_1x")
 INFERENCE = [*((row, 1) for row in BIG), ("ssd_mobilenet_v1_voc", 1), ("ssd_mobilenet_v1_voc", 8)]
 INFERENCE += [("yolov3_mobilenet_v1", 1), ("yolov3_darknet", 1)]
@@ -45,7 +46,7 @@ def main(arguments=None):
     parser.add_argument(
         "--only",
         default=",".join(KINDS),
-        help=f"some of {','.join((*KINDS, GPU))}; default: all except {GPU}",
+        help=f"some of {','.join(KNOWN)}; default: all except {GPU}",
     )
     parser.add_argument("--quick", action="store_true", help="two rounds of everything")
     parser.add_argument("--avx2", action="store_true", help="hold both sides to AVX2")
@@ -54,8 +55,8 @@ def main(arguments=None):
     parser.add_argument("--results", type=Path, default=HERE / "results")
     parser.add_argument("--show", action="store_true", help="make the page and run nothing")
     flags = parser.parse_args(arguments)
-    if unknown := set(flags.only.split(",")) - {*KINDS, GPU}:
-        parser.error(f"--only: expected some of {','.join((*KINDS, GPU))}, got {','.join(unknown)}")
+    if unknown := set(flags.only.split(",")) - set(KNOWN):
+        parser.error(f"--only: expected some of {','.join(KNOWN)}, got {','.join(unknown)}")
     split(flags.page)  # a page without the marks is an error before hours of work, not after
     if flags.show:
         show(flags)

@@ -8,7 +8,7 @@ from kdet.ops import tf_layers
 
 @keras.saving.register_keras_serializable("kdet")
 class Add(keras.layers.Add):
-    """`keras.layers.Add`, computed by `add`. The name is Keras's for the reason in `Conv2D`."""
+    """`keras.layers.Add`, computed by `add`. The class has the name of Keras's, as `Conv2D` has."""
 
     def call(self, inputs):
         return add(*inputs)
