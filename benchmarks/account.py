@@ -33,7 +33,7 @@ KINDS = {
     "convolutions": r":.*Conv2D",
     "matrix products": r":.*MatMul",
     "batch norms, gradient": r":.*BatchNormGrad",
-    "batch norms": r"batch_norm|:.*BatchNorm|bn",
+    "batch norms": r":.*BatchNorm|(bn|_dw)_?\d*/(Mean|EuclideanNorm|Square)",
     "ReLU, gradient": r":.*Relu6?Grad",
     "ReLU": r":.*Relu",
     "maximum of windows": r":.*MaxPool",

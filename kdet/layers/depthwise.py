@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from kdet.layers.conv_norm import BatchNorm, pad_symmetric
+from kdet.ops import tf_layers
 
 
 @keras.saving.register_keras_serializable("kdet")
@@ -36,10 +37,7 @@ class DepthwiseNorm(BatchNorm):
 
     def call(self, inputs, training=None):
         if training and self.trainable:
-            padding = "valid" if self.strides > 1 else "same"
-            inputs = pad_symmetric(inputs, self.kernel_size) if self.strides > 1 else inputs
-            outputs = ops.depthwise_conv(inputs, self.kernel, self.strides, padding)
-            return super().call(outputs, training=True)
+            return super().call(self._convolved(inputs), training=True)
         scale = self.gamma * ops.rsqrt(self.moving_variance + self.epsilon)
         kernel = self.kernel * ops.cast(scale, self.kernel.dtype)[:, None]
         if self.strides > 1:
@@ -48,6 +46,14 @@ class DepthwiseNorm(BatchNorm):
             kernel = ops.pad(kernel, [(0, 1), (0, 1), (0, 0), (0, 0)])
         outputs = ops.depthwise_conv(inputs, kernel, self.strides, "same")
         return ops.add(outputs, ops.cast(self.beta - self.moving_mean * scale, outputs.dtype))
+
+    def _convolved(self, inputs):
+        if self.strides == 1:
+            return ops.depthwise_conv(inputs, self.kernel, 1, "same")
+        if tf_layers.on_cpu():
+            return tf_layers.strided_depthwise(inputs, self.kernel, self.strides)
+        inputs = pad_symmetric(inputs, self.kernel_size)
+        return ops.depthwise_conv(inputs, self.kernel, self.strides, "valid")
 
     def compute_output_shape(self, input_shape):
         sides = [side and -(-side // self.strides) for side in input_shape[1:3]]

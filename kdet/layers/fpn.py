@@ -5,7 +5,7 @@ from keras import ops
 
 from kdet.layers.base import ConfiguredLayer
 from kdet.layers.conv_norm import pad_symmetric
-from kdet.layers.merge import add
+from kdet.ops import tf_layers
 
 
 def _uniform(limit):
@@ -72,7 +72,7 @@ class FPN(ConfiguredLayer):
         for level in reversed(self.levels):
             merged = self.lateral[f"P{level}"](features[f"C{level}"])
             if above is not None:
-                merged = add(merged, upsample(above))
+                merged = tf_layers.add(merged, upsample(above))
             above = merged
             outputs[f"P{level}"] = self.smooth[f"P{level}"](merged)
         outputs = {name: outputs[name] for name in sorted(outputs)}

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import keras
+from keras import ops
 
 from kdet.ops import graphs, tf_kernels
 
@@ -47,15 +48,30 @@ def _uses_avx512():
         return False
 
 
-def add(tensors):
-    """The sum of tensors of equal shape, as an operation that TensorFlow merges with neighbours.
+def add(first, second):
+    """The sum of two maps of equal shape (B, H, W, C).
 
-    The merged operation is a convolution with its bias, the sum and a ReLU. With the usual sum, the
-    graph optimiser needs sizes that it knows to be equal, and images have any size here.
+    On a CPU, it is an operation that TensorFlow merges with the convolution before it, its bias and
+    a ReLU. For the usual sum, the graph optimiser needs sizes that it knows to be equal, and images
+    have any size here.
+    """
+    if not on_cpu():
+        return ops.add(first, second)
+    import tensorflow as tf
+
+    return tf.add_n([first, second])
+
+
+def strided_depthwise(inputs, kernel, strides):
+    """A depthwise convolution with (k - 1) // 2 zeros on all sides, without a padded copy.
+
+    inputs (B, H, W, C), kernel (k, k, C, 1) -> (B, ceil(H / strides), ceil(W / strides), C).
     """
     import tensorflow as tf
 
-    return tf.add_n(tensors)
+    side = [kernel.shape[0] // 2] * 2
+    padding = [[0, 0], side, side, [0, 0]]
+    return tf.nn.depthwise_conv2d(inputs, kernel, [1, strides, strides, 1], padding)
 
 
 def has_fused_norm(alone):
@@ -85,58 +101,31 @@ def fused_norm(inputs, gamma, beta, statistics, epsilon):
     import tensorflow as tf
 
     gamma, beta = (tf.cast(tf.convert_to_tensor(x), tf.float32) for x in (gamma, beta))
+
+    def kernel(*values, is_training=False):
+        given = dict(zip(("x", "scale", "offset", "mean", "variance"), values), epsilon=epsilon)
+        return tf.raw_ops.FusedBatchNormV3(**given, is_training=is_training)
+
     if statistics is not None:
         mean, variance = (tf.convert_to_tensor(x) for x in statistics)
-        return _normalised(inputs, gamma, beta, mean, variance, epsilon), mean, variance
-    if not tf.config.list_logical_devices("GPU"):
-        return _with_exact_moments(inputs, gamma, beta, epsilon)
-    found = tf.raw_ops.FusedBatchNormV3(
-        x=inputs,
-        scale=gamma,
-        offset=beta,
-        mean=tf.zeros([0]),
-        variance=tf.zeros([0]),
-        epsilon=epsilon,
-    )
-    count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
-    # the kernel returns the unbiased variance, but the reference uses the biased one
-    return found.y, found.batch_mean, found.batch_variance * (count - 1) / tf.maximum(count, 1)
+        return kernel(inputs, gamma, beta, mean, variance).y, mean, variance
+    if tf.config.list_logical_devices("GPU"):
+        found = kernel(inputs, gamma, beta, tf.zeros([0]), tf.zeros([0]), is_training=True)
+        count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
+        # the kernel returns the unbiased variance, but the reference uses the biased one
+        return found.y, found.batch_mean, found.batch_variance * (count - 1) / tf.maximum(count, 1)
 
-
-def _normalised(inputs, gamma, beta, mean, variance, epsilon):
-    import tensorflow as tf
-
-    return tf.raw_ops.FusedBatchNormV3(
-        x=inputs,
-        scale=gamma,
-        offset=beta,
-        mean=mean,
-        variance=variance,
-        epsilon=epsilon,
-        is_training=False,
-    ).y
-
-
-def _with_exact_moments(inputs, gamma, beta, epsilon):
-    """Batch norm in training on a CPU, whose kernel loses two digits in sums over large maps.
-
-    Here each row is summed first. This takes no longer, and the kernel's gradient still applies.
-    """
-    import tensorflow as tf
-
-    def mean_of(x):
-        return tf.reduce_mean(tf.reduce_mean(tf.cast(x, tf.float32), axis=2), axis=[0, 1])
-
+    # On a CPU, the kernel loses two digits in its sums over large maps. Here each row is summed
+    # first, which is also faster. The kernel's gradient still applies.
     @tf.custom_gradient
-    def normalised(inputs, gamma, beta):
-        mean = mean_of(inputs)
-        variance = tf.maximum(mean_of(tf.square(tf.cast(inputs, tf.float32))) - mean**2, 0.0)
+    def normalised(x, scale, offset):
+        mean, variance = _moments(tf.cast(x, tf.float32))
 
         def gradient(upstream, *_):  # no loss depends on the statistics themselves
             found = tf.raw_ops.FusedBatchNormGradV3(
                 y_backprop=upstream,
-                x=inputs,
-                scale=gamma,
+                x=x,
+                scale=scale,
                 reserve_space_1=mean,
                 reserve_space_2=variance,
                 reserve_space_3=tf.zeros([0]),
@@ -144,9 +133,19 @@ def _with_exact_moments(inputs, gamma, beta, epsilon):
             )
             return found.x_backprop, found.scale_backprop, found.offset_backprop
 
-        return (
-            (_normalised(inputs, gamma, beta, mean, variance, epsilon), mean, variance),
-            gradient,
-        )
+        return (kernel(x, scale, offset, mean, variance).y, mean, variance), gradient
 
     return normalised(inputs, gamma, beta)
+
+
+def _moments(x):
+    """Mean and biased variance, (C,) float32 each, of a map (B, H, W, C) float32."""
+    import tensorflow as tf
+
+    mean = tf.reduce_mean(tf.reduce_mean(x, axis=2), axis=[0, 1])
+    if tf_kernels.inside_xla():  # it has no kernel for the norm
+        squares = tf.reduce_sum(tf.square(x), axis=2)
+    else:  # no map of squares is written, which takes half the time
+        squares = tf.square(tf.math.reduce_euclidean_norm(x, axis=2))
+    squares = tf.reduce_mean(squares, axis=[0, 1]) / tf.cast(tf.shape(x)[2], tf.float32)
+    return mean, tf.maximum(squares - mean**2, 0.0)
