@@ -33,7 +33,7 @@ KINDS = {
     "convolutions": r":.*Conv2D",
     "matrix products": r":.*MatMul",
     "batch norms, gradient": r":.*BatchNormGrad",
-    "batch norms": r":.*BatchNorm|(bn|_dw)_?\d*/(Mean|EuclideanNorm|Square)",
+    "batch norms": r":.*BatchNorm|\b(bn|\w+_bn|\w+_dw)\w*/(Mean|EuclideanNorm|Square)",
     "ReLU, gradient": r":.*Relu6?Grad",
     "ReLU": r":.*Relu",
     "maximum of windows": r":.*MaxPool",

@@ -44,7 +44,7 @@ class RetinaNet(ModelConfig):
         With kernels of the usual 0.01, each convolution of a tower shrinks its inputs to a third.
         From random weights, larger kernels learn much faster.
         """
-        small = synthetic_recipe(recipe, side=96, images=1600)
+        small = synthetic_recipe(recipe, side=96, images=1920)
         schedule = replace(small.schedule, milestones=(), decay_kind="cosine")
         model = replace(small.model, anchor_scale=0.75, tower_init=0.02)
         return replace(small, model=model, schedule=schedule)

@@ -146,13 +146,13 @@ class TrainStep:
         state = [state[index] for index in self._changed]
         # All-reduce before clipping and before the check: both must see the global gradients.
         losses, gradients = replicas.all_reduce("sum", (losses, gradients))
-        gradients = [g / scale for g in gradients]
         # The norms are equal up to rounding, which depends on the machine. Their mean is the same
         # to the last bit on all replicas.
-        norm = replicas.all_reduce("mean", tf.linalg.global_norm(gradients))
+        norm = replicas.all_reduce("mean", tf.linalg.global_norm(gradients) / scale)
+        factor = 1.0 / scale
         if self._clip_norm:
-            factor = self._clip_norm / tf.maximum(norm, self._clip_norm)
-            gradients = [g * factor for g in gradients]
+            factor *= self._clip_norm / tf.maximum(norm, self._clip_norm)
+        gradients = [g * factor for g in gradients]
         finite = tf.math.is_finite(norm) & tf.math.is_finite(tf.add_n(list(losses.values())))
         return losses, gradients, state, norm, finite
 
