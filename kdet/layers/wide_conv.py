@@ -31,7 +31,7 @@ class Conv2D(keras.layers.Conv2D):
 
 def conv_parts(kernel) -> int:
     """The number of parts that `split_conv` makes of a kernel: 1 if a whole one is as fast."""
-    return tf_layers.conv_parts(kernel.shape[0], kernel.shape[-1])
+    return tf_layers.conv_parts(kernel.shape)
 
 
 def split_conv(inputs, kernel, bias=None, **settings):

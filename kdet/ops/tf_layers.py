@@ -10,19 +10,20 @@ from keras import ops
 from kdet.ops import graphs, tf_kernels
 
 
-def conv_parts(kernel_size, filters):
+def conv_parts(shape):
     """The number of groups of filters into which a convolution of one image should be split.
 
-    On processors with AVX-512, oneDNN takes up to twice as long for a 3x3 convolution of 512 or
-    more filters as for the same filters in groups of 64 or 80 (see docs/benchmarks.md). Without
-    AVX-512 it is the other way round.
+    On processors with AVX-512, oneDNN takes up to twice as long for a 3x3 convolution of many
+    channels as for the same filters in groups of 64 or 80 (see docs/benchmarks.md). Without AVX-512
+    it is the other way round.
 
     Args:
-        kernel_size, filters: of the convolution.
+        shape: (k, k, C, F) of the kernel.
     Returns:
-        A divisor of `filters`. 1: run the convolution as it is.
+        A divisor of F. 1: run the convolution as it is.
     """
-    if kernel_size != 3 or filters < 512 or not (on_cpu() and _uses_avx512()):
+    size, _, channels, filters = shape
+    if size != 3 or min(channels, filters) < 256 or not (on_cpu() and _uses_avx512()):
         return 1
     return next(n for n in range(1, filters + 1) if filters % n == 0 and filters // n <= 80)
 
