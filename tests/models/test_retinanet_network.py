@@ -19,4 +19,4 @@ def test_the_published_recipe_keeps_the_initial_values_of_the_paper():
     assert recipe.model.tower_init == 0.01
     small = recipe.model.synthetic(recipe)
     assert small.model.tower_init > 0.01 and small.data.canvas_sizes() == ((96, 96),)
-    assert small.schedule.steps == 200 and small.schedule.decay_kind == "cosine"
+    assert small.schedule.steps == 240 and small.schedule.decay_kind == "cosine"
