@@ -7,9 +7,9 @@ from kdet.ops import tf_layers
 
 @keras.saving.register_keras_serializable("kdet")
 class Add(keras.layers.Add):
-    """`keras.layers.Add` for two maps, computed by `tf_layers.add`.
+    """`keras.layers.Add` for two maps. On a CPU, it becomes part of the convolution before it.
 
-    The class has the name of Keras's, as `Conv2D` has.
+    It has the name of Keras's class, because saved files must stay readable (see `Conv2D`).
     """
 
     def call(self, inputs):

@@ -51,7 +51,7 @@ def test_the_parts_have_the_result_of_the_whole(name, splits):
     splits(True)
     count, parts = convolutions(layer, x)
     assert count == 8
-    np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-5)
     assert convolutions(layer, x, training=True)[0] == 1
 
 
