@@ -61,7 +61,6 @@ def sheet(data, examples, columns=4):
 
 def drawn(data, augment, flip, examples, columns):
     """Augmented pictures of the first example. Mixup adds the second example."""
-    import numpy as np
     import tensorflow as tf
 
     from kdet.data.augment.color_mixup import augmented
@@ -73,9 +72,7 @@ def drawn(data, augment, flip, examples, columns):
         if augment.mixup:
             example["partner"] = examples[1]
         found = apply(example)
-        image = (found["image"].numpy() * data.std + data.mean) * 255
-        image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-        pictures.append(picture(image, found["boxes"], found["labels"]))
+        pictures.append(picture(found["image"], found["boxes"], found["labels"]))
     return pictures
 
 

@@ -44,7 +44,7 @@ def compare(flags, folder):
     records = Records.open(folder, "train")
     data = override(models.recipe(flags.row), flags.overrides).data
     steps = flags.images // flags.batch
-    ours = itertools.cycle([train_batches(records, data, flags.batch, steps, seed=0)])
+    ours = itertools.cycle([train_batches(records, data, flags.batch, steps, 0, pixels=True)])
     bare = itertools.cycle([decoding(records, steps * flags.batch)])
     peer, files = torchvision(records, flags) if flags.peer else (None, 1)
     rounds = []

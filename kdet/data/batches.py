@@ -33,6 +33,7 @@ def train_batches(
     seed: int,
     start_step: int = 0,
     shard: tuple[int, int] = (0, 1),
+    pixels: bool = False,
 ) -> tf.data.Dataset:
     """Training batches for steps `start_step` to `steps`. Equal arguments give equal batches.
 
@@ -42,6 +43,7 @@ def train_batches(
         seed: not negative. Order and augmentation are functions of (seed, step, position).
         start_step: first step. The result is the same as skipping so many batches.
         shard: (i, n) selects worker i's share of each batch, rows i*b/n to (i+1)*b/n.
+        pixels: leave augmented images as uint8 RGB, for `transforms.normalise` on the device.
     Returns:
         Batch dicts of the static shape of a canvas. `Records.iterate` gives one-line errors.
     Raises:
@@ -70,7 +72,8 @@ def train_batches(
             parts = (flip, transforms.resize_and_pad(data, canvases[canvas]), pad_truth)
         return _batch_keys(transforms.chain(*parts)(example), train=True)
 
-    return _batched(plan, one, share)
+    later = transforms.normalise(data) if changes and not pixels else None
+    return _batched(plan, one, share, later)
 
 
 def _planned(records, data, batch, steps, seed, start, shard):
@@ -222,7 +225,7 @@ def _batch_keys(example, train=False):
     return batch
 
 
-def _batched(numbers, function, batch):
+def _batched(numbers, function, batch, later=None):
     options = tf.data.Options()
     options.deterministic = True
     # Images are processed in parallel. To split each small operation as well would cost time.
@@ -230,7 +233,9 @@ def _batched(numbers, function, batch):
     # `train_batches` already gives each worker its share, so TensorFlow must not split again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     examples = numbers.map(function, num_parallel_calls=tf.data.AUTOTUNE)
-    return examples.batch(batch, drop_remainder=True).prefetch(_AHEAD).with_options(options)
+    batches = examples.batch(batch, drop_remainder=True)
+    batches = batches.map(later) if later else batches
+    return batches.prefetch(_AHEAD).with_options(options)
 
 
 def _host(array):

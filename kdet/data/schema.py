@@ -29,7 +29,8 @@ example (one decoded record)
                     pixels of the original image, -1 in unused places; see `kdet.data.outlines`]
 
 batch (the input of a model; shapes are static for each canvas)
-    image           (B, H, W, 3) float32, normalised, zero-padded right and below
+    image           (B, H, W, 3) float32, normalised, zero-padded right and below; or uint8 RGB,
+                    which `kdet.data.transforms.normalise` normalises (training, augmented)
     resized_size    (B, 2) float32 h, w before padding; scale * original, not rounded
     original_size   (B, 2) float32 h, w
     image_id        (B,) int64

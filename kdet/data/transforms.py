@@ -43,18 +43,23 @@ def flip(probability: float):
 
 
 def normalise(data: Data):
-    """Normalises pixels of 0..255: (image / 255 - mean) / std, with channels as in `data`."""
-    scale, offset = (tf.constant(values, tf.float32) for values in data.pixel_scale())
+    """Normalises uint8 RGB pixels: (image / 255 - mean) / std, with channels as in `data`.
+
+    It takes an example or a batch. Images that are float32 already are returned as they are.
+    """
+    scale, offset = map(np.float32, data.pixel_scale())
 
     def apply(example):
         image = example["image"]
+        if image.dtype == tf.float32:
+            return example
         if data.channels == "BGR":
-            image = tf.reverse(image, [2])
-        height, width = tf.shape(image)[0], tf.shape(image)[1]
+            image = tf.reverse(image, [-1])
+        shape, width = tf.shape(image), tf.shape(image)[-2]
         # on whole rows, because broadcasting over three channels is five times slower
-        flat = tf.cast(tf.reshape(image, [height, width * 3]), tf.float32)
+        flat = tf.cast(tf.reshape(image, [-1, width * 3]), tf.float32)
         flat = flat * tf.tile(scale, [width]) + tf.tile(offset, [width])
-        return {**example, "image": tf.reshape(flat, [height, width, 3])}
+        return {**example, "image": tf.reshape(flat, shape)}
 
     return apply
 
@@ -94,7 +99,7 @@ def resize_image(data: Data, canvas, *normalising):
         size = tf.shape(image)[:2]
         scale, height, width = resized_shape(size[0], size[1], data, xp=tf)
         if data.resize == "stretch":
-            image = resize(image, data.interpolation, (height, width))
+            image = tf.cast(resize(image, data.interpolation, (height, width)), tf.uint8)
         else:
             image = resize_by_scale(image, scale, (height, width), canvas, *normalising)
         resized = tf.cast(tf.cast(size, tf.float64) * scale, tf.float32)

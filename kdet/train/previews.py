@@ -19,7 +19,7 @@ def training_sheet(batch: dict, data: Data, labels: LabelMap, most: int = 8):
     """Augmented training images with their boxes and masks, as one PIL image.
 
     Args:
-        batch: a training batch (`kdet.data.schema`), images normalised.
+        batch: a training batch (`kdet.data.schema`), images normalised or uint8 RGB.
         data: the settings with which the images were normalised.
         labels: class names.
         most: largest number of images to show.
@@ -30,9 +30,11 @@ def training_sheet(batch: dict, data: Data, labels: LabelMap, most: int = 8):
     pictures = []
     for k, image in enumerate(batch["image"]):
         height, width = np.ceil(batch["resized_size"][k]).astype(int)
-        image = (image[:height, :width] * data.std + data.mean) * 255
-        image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-        image = image[..., ::-1] if data.channels == "BGR" else image
+        image = image[:height, :width]
+        if image.dtype != np.uint8:
+            image = (image * data.std + data.mean) * 255
+            image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+            image = image[..., ::-1] if data.channels == "BGR" else image
         valid = batch["valid"][k]
         boxes, classes, masks = batch["boxes"][k][valid], batch["labels"][k][valid], None
         if "mask_edges" in batch:

@@ -179,7 +179,7 @@ class TrainingRun:
         start, seed = self.trainer.step, self.options.seed
         length = self.recipe.schedule.batch, self.until
         data = self.records, self.recipe.data
-        dataset = train_batches(*data, *length, seed, start, self.shard)
+        dataset = train_batches(*data, *length, seed, start, self.shard, pixels=True)
         batches = iter(self.records.iterate(dataset))
         if start or not self.chief or self.until == 0:
             return batches

@@ -46,6 +46,7 @@ class TrainStep:
         accumulate: number of parts of a batch that are computed one after the other. The result
             is that of the whole batch up to rounding, but batch norms see one part at a time.
         average: a `kdet.train.average.WeightAverage` to update after every step, or None.
+        prepare: batch -> batch, on the device before all else, as `kdet.data.transforms.normalise`.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class TrainStep:
         clip_norm=0.0,
         accumulate=1,
         average=None,
+        prepare=None,
     ):
         self.network, self.optimizer, self.strategy = network, optimizer, strategy
         self.compilations = 0  # number of traces: one per canvas and local replica
@@ -69,6 +71,7 @@ class TrainStep:
         self._state = network.non_trainable_variables
         self._changed = []  # indices of the state that a forward pass changes, set by a trace
         self._targets, self._compute = targets_fn, self._gradients
+        self._prepare = prepare or (lambda batch: batch)
         # XLA compiles these two parts only. The all-reduce and the update stay outside, because
         # XLA cannot compile operations that use several devices.
         if jit:
@@ -124,7 +127,7 @@ class TrainStep:
 
     def _replica(self, batch, scale):
         replicas = tf.distribute.get_replica_context()
-        parts = self._parts(batch)
+        parts = self._parts(self._prepare(batch))
         found = [self._targets(part) for part in parts]
         # Summed before the division: a mean of local ratios would depend on the split of the batch.
         normalizers = _sum([normalizers for _, normalizers in found])

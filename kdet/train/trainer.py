@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from kdet.config import Optimizer, Schedule
+from kdet.data.transforms import normalise
 from kdet.errors import ConfigError, NotFiniteError
 from kdet.models.families import family_of
 from kdet.train import distribution
@@ -69,8 +70,8 @@ class Trainer:
     """Trains a network. It has the optimizer, the step number and the loss scale.
 
     Args:
-        network, targets_fn, losses_fn: see `kdet.train.step.TrainStep`. The network is built under
-            `strategy.scope()` and with the dtype policy of `precision`.
+        network, targets_fn, losses_fn, prepare: see `kdet.train.step.TrainStep`. The network is
+            built under `strategy.scope()` and with the dtype policy of `precision`.
         schedule: learning rate and global batch.
         optimizer: momentum, weight decay, clipping and parameter groups.
         strategy: the result of `kdet.train.distribution.make_strategy`.
@@ -91,6 +92,7 @@ class Trainer:
         *,
         jit: str = "auto",
         precision: str = "fp32",
+        prepare=None,
     ):
         distribution.check_batch(schedule.batch, strategy, schedule.accumulate)
         self.network, self.schedule, self.strategy = network, schedule, strategy
@@ -112,6 +114,7 @@ class Trainer:
             clip_norm=optimizer.clip_norm,
             accumulate=schedule.accumulate,
             average=self.average,
+            prepare=prepare,
         )
 
     @property
@@ -198,4 +201,5 @@ def trainer_of(detector, strategy, jit: str = "auto", precision: str = "fp32") -
         strategy,
         jit=jit,
         precision=precision,
+        prepare=normalise(recipe.data),
     )

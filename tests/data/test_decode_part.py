@@ -9,7 +9,7 @@ from PIL import Image
 
 from kdet.config import ssd_data, yolo_data
 from kdet.data import Records, train_batches
-from kdet.data.augment.axis_filters import axis_filters
+from kdet.data.augment.axis_filters import axis_filter
 from kdet.data.augment.color_mixup import augmented
 from kdet.data.augment.resize import Window, resize_weights
 from kdet.data.decode import decode, decode_image, decode_part
@@ -92,8 +92,9 @@ def test_training_images_are_those_of_the_whole_image(make, folder):
             one, other = (decode(records.read(n % 7), 0, pixels) for n in (k, k + 1))
             partner = {"partner": other} if data.augment.mixup else {}
             found = augmented(data, tf.constant(64))({**one, **partner, **seed})
-            images.append(found["image"].numpy())
-        np.testing.assert_allclose(images[0], images[1], atol=1e-4)
+            images.append(found["image"].numpy().astype(int))
+        difference = np.abs(images[0] - images[1])  # where sums are rounded to whole numbers
+        assert difference.max() <= 1 and difference.mean() < 1e-3
 
 
 @pytest.mark.parametrize(("start", "length", "offset", "size"), [(0, 90, 0, 90), (7, 61, 20, 35)])
@@ -105,7 +106,7 @@ def test_lanczos_weights_in_strips_are_the_listed_ones(
     """Dense, cut to the image and mirrored beside `resize_weights`, to 2e-4 of 1."""
     window = Window(*map(tf.constant, (start, length, offset, size)))
     side, turned = tf.constant(50), tf.constant(mirrored)
-    (line,) = axis_filters("lanczos", window, [window.size], side, True, turned, strips)
+    line = axis_filter("lanczos", window, side, True, turned, strips)
     index, weight = (v.numpy() for v in resize_weights("lanczos", window.length, side))
     expected = np.zeros((50, size))
     for p, q in np.ndindex(*index.shape):

@@ -13,14 +13,16 @@ from toy_family import FAMILY
 from toy_family.config import CentreNet, PlainNet
 
 import kdet
-from kdet.config import Data, LabelMap, Recipe, detectron
+from kdet.config import Data, LabelMap, Recipe, detectron, ssd_data
 from kdet.config.text import from_dict, override, to_dict
+from kdet.data import Records, train_batches
 from kdet.data.convert.synthetic import make_synthetic
 from kdet.errors import ConfigError
 from kdet.models import families
 from kdet.train import cli
 from kdet.train import run as session
 from kdet.train.start import start_from
+from kdet.train.trainer import trainer_of
 from kdet.weights.npz import read_npz
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -97,6 +99,22 @@ def test_the_contract():
         "logits": (2, 8, 8, 5),
         "sizes": (2, 8, 8, 2),
     }
+
+
+@pytest.mark.parametrize("channels", ["RGB", "BGR"])
+def test_pixels_are_normalised_in_the_step(channels, folder):
+    """Augmented images are uint8 on their way to the device; the losses are those of float32."""
+    data = ssd_data(short_side=64, channels=channels)
+    detector = kdet.build(CentreNet(num_classes=4), data)
+    detector.recipe = replace(RECIPE, model=detector.config, data=data)
+    records = Records.open(folder / "data" / "train")
+    losses = []
+    for pixels in (False, True):
+        batch = next(iter(train_batches(records, data, 2, 1, seed=0, pixels=pixels)))
+        assert batch["image"].dtype == (tf.uint8 if pixels else tf.float32)
+        trainer = trainer_of(detector, tf.distribute.get_strategy())
+        losses.append(trainer.train_step(batch, rate=0.0).losses)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 def test_a_box_by_hand():

@@ -12,11 +12,13 @@ from kdet.train import previews as pictures
 from kdet.train.previews import prediction_sheet, training_sheet
 
 
+@pytest.mark.parametrize("pixels", [False, True])
 @pytest.mark.parametrize("channels", ["RGB", "BGR"])
-def test_a_red_image_looks_red(channels):
+def test_a_red_image_looks_red(channels, pixels):
     data = stretched_data(64, channels=channels)
-    red = np.array([255, 0, 0] if channels == "RGB" else [0, 0, 255])
-    image = np.broadcast_to((red / 255 - data.mean) / data.std, (1, 64, 64, 3))
+    red = np.array([255, 0, 0] if channels == "RGB" or pixels else [0, 0, 255], np.uint8)
+    red = red if pixels else (red / 255 - data.mean) / data.std
+    image = np.broadcast_to(red, (1, 64, 64, 3))
     batch = {
         "image": image,
         "resized_size": np.full((1, 2), 64.0),

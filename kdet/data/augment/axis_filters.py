@@ -38,21 +38,19 @@ class AxisFilter(NamedTuple):
     cover: tf.Tensor
 
 
-def axis_filters(method, window: Window, sizes, side, both_shrink, mirrored=None, strips=_STRIPS):
-    """A list with the `AxisFilter` of one axis for each image of a view.
+def axis_filter(method, window: Window, side, both_shrink, mirrored=None, strips=_STRIPS):
+    """The `AxisFilter` of one axis of a view.
 
     Args:
         method: one of `METHODS`, or a pair of () int32 and a tuple of methods, to select one.
-        window: the `Window` of the view. Its size is not used.
-        sizes: list of () int32, the size of each image along this axis.
+        window: the `Window` of the view.
         side: () int32, pixels of the result.
         both_shrink: () bool, see `resize_weights`.
         mirrored: () bool, or None.
         strips: number of strips. None makes one strip for `_WIDE` pixels.
     """
-    windows = [window._replace(size=size) for size in sizes]
     if method == "lanczos":
-        return [_lanczos_filter(w, side, mirrored, strips) for w in windows]
+        return _lanczos_filter(window, side, mirrored, strips)
     if isinstance(method, str):
         index, weight = resize_weights(method, window.length, side, both_shrink)
     else:
@@ -62,8 +60,7 @@ def axis_filters(method, window: Window, sizes, side, both_shrink, mirrored=None
     if mirrored is not None:
         order = tf.abs(tf.where(mirrored, side - 1, 0) - tf.range(side))
         index, weight = tf.gather(index, order), tf.gather(weight, order)
-    index += window.start - window.offset
-    return [dense_filter(index, weight, size, strips) for size in sizes]
+    return dense_filter(index + (window.start - window.offset), weight, window.size, strips)
 
 
 def dense_filter(index, weight, size, strips) -> AxisFilter:
@@ -194,9 +191,9 @@ def mix_columns(mixed, columns: AxisFilter, colours, light=None):
     return tf.slice(tf.concat(parts, 1), [0, 0], tf.stack([-1, columns.count * 3]))
 
 
-def pad_to(part, rows: AxisFilter, columns: AxisFilter, side, fill=0.0):
-    """(side, side * 3), which is `part` where the image is and `fill` elsewhere."""
+def pad_to(part, rows: AxisFilter, columns: AxisFilter, side):
+    """(side, side * 3), which is `part` where the image is and 0 elsewhere."""
     below = side - rows.first - rows.count
     right = side - columns.first - columns.count
     room = [[rows.first, below], [3 * columns.first, 3 * right]]
-    return tf.pad(part, room, constant_values=fill)
+    return tf.pad(part, room)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import tensorflow as tf
 
 from kdet.config import Data
 from kdet.data.augment import axis_filters
 from kdet.data.augment.view import draw_view, view_boxes
 from kdet.data.decode import decode_part, filter_objects
-from kdet.data.transforms import pixel_matrix, scale_boxes
+from kdet.data.transforms import scale_boxes
 
 _VIEW, _COLOUR, _METHOD, _MIXUP, _PARTNER = 3, 4, 5, 6, 7  # folded into the seed
 _GREY = (0.299, 0.587, 0.114)
@@ -25,11 +24,12 @@ _FROM_YIQ = ((1.0, 0.956, 0.621), (1.0, -0.272, -0.647), (1.0, -1.107, 1.705))
 
 
 def augmented(data: Data, side):
-    """Augments an example, resizes it to `side` and normalises it, together with its boxes.
+    """Augments an example and resizes it to `side`, together with its boxes.
 
     The example has an uint8 "image", or "encoded" (from `decode` with `pixels=False`), of which
     only the visible part is decoded. If it has another example as "partner", the two are mixed, and
-    "scores", (n,) float32, are the mixup weights of the boxes. Crowds are left out.
+    "scores", (n,) float32, are the mixup weights of the boxes. Crowds are left out. The result is
+    uint8 RGB, as in the reference.
 
     Args:
         data: settings with resize="stretch".
@@ -100,12 +100,8 @@ def _share(data, example):
     """() float32 from Beta(a, a), computed from two Gamma draws. It is 1 after mixup has ended."""
     if "partner" not in example:
         return tf.ones(())
-    alpha = data.augment.mixup
-    first, second = tf.unstack(
-        tf.random.stateless_gamma((2,), _fold(example["seed"], _MIXUP), alpha)
-    )
-    mixes = example.get("mixes", True)
-    return tf.where(mixes, first / (first + second), 1.0)
+    draws = tf.random.stateless_gamma((2,), _fold(example["seed"], _MIXUP), data.augment.mixup)
+    return tf.where(example.get("mixes", True), draws[0] / (draws[0] + draws[1]), 1.0)
 
 
 def _size(example):
@@ -113,12 +109,17 @@ def _size(example):
     return example["original_size"] if "encoded" in example else tf.shape(example["image"])[:2]
 
 
-def _part(example, size, top, left, height, width):
-    """Pixels (h, w, 3) uint8 of at least this part of the image, and their top and left."""
+def _part(example, size, low, high):
+    """Pixels (h, w, 3) uint8 of at least this part of the image, and their top and left.
+
+    Of a part that is outside of the image, only pixels of its border are returned.
+    """
+    (top, left), high = tf.unstack(tf.minimum(low, size - 1)), tf.minimum(high, size)
+    height, width = tf.unstack(high - tf.stack([top, left]))
     if "encoded" not in example:
         return example["image"][top : top + height, left : left + width], top, left
     who = tf.strings.as_string(example["image_id"])
-    return decode_part(example["encoded"], tf.stack(size), who, top, left, height, width)
+    return decode_part(example["encoded"], size, who, top, left, height, width)
 
 
 def _truth(examples, shares):
@@ -136,74 +137,62 @@ def _truth(examples, shares):
 
 
 def _image(data, examples, sizes, shares, view, side, seed):
-    """The augmented image, (side, side, 3) float32, normalised."""
-    matrix, offset = pixel_matrix(data)
-    fill = np.array(data.augment.fill, np.float32) @ matrix + offset
+    """The augmented image, (side, side, 3) uint8 RGB."""
     method = _method(data, seed)
     shrink = (view.rows.length >= side) & (view.columns.length >= side)
-    own = [tf.unstack(size, 2) for size in sizes]
-    if len(examples) > 1:
-        own.append((view.rows.size, view.columns.size))
-    high, wide = zip(*own)
-    down = axis_filters.axis_filters(method, view.rows, high, side, shrink, strips=None)
-    across = axis_filters.axis_filters(method, view.columns, wide, side, shrink, view.mirrored)
-    mixed = []
-    for example, size, share, rows, columns in zip(examples, own, shares, down, across):
-        top, bottom = axis_filters.source_range(rows, size[0])
-        left, right = axis_filters.source_range(columns, size[1])
-        rows = rows._replace(weight=rows.weight * share) if len(examples) > 1 else rows
-        image, top, left = _part(example, size, top, left, bottom - top, right - left)
-        rows = rows._replace(base=rows.base - top)
-        columns = columns._replace(base=columns.base - left)
-        mixed.append((axis_filters.mix_rows(image, rows), rows, columns))
-    colours, light = draw_colours(data.augment, _grey(data.augment, mixed), _fold(seed, _COLOUR))
-    # Normalisation and the channel order are part of the colour matrix, so they cost no time.
-    colours @= matrix
-    inside = light * matrix.sum(0) + offset - fill
-    limits = offset, 255 * matrix.sum(0) + offset
-    make = _mixed_pictures if len(examples) > 1 else _picture
-    image = make(mixed, down[-1], across[-1], side, colours, inside, fill, limits)
-    return tf.reshape(image, [side, side, 3])
+    down = axis_filters.axis_filter(method, view.rows, side, shrink, strips=None)
+    across = axis_filters.axis_filter(method, view.columns, side, shrink, view.mirrored)
+    part, left = _rows(examples, sizes, shares, view, down, across)
+    columns = across._replace(base=across.base - left)
+    grey = _grey(data.augment, part, down, columns)
+    colours, light = draw_colours(data.augment, grey, _fold(seed, _COLOUR))
+    fill = tf.constant(data.augment.fill, tf.float32)
+    return tf.reshape(_picture(part, down, columns, side, colours, light, fill), [side, side, 3])
 
 
-def _picture(mixed, rows, columns, side, colours, inside, fill, limits):
-    """One image in its frame. It is clipped before padding, because a frame is often larger."""
-    ((part, rows, columns),) = mixed
-    inside = columns.cover[:, None] * inside
-    part = axis_filters.mix_columns(part, columns, colours, inside + fill)
+def _rows(examples, sizes, shares, view, rows, columns):
+    """The pass over rows of one image or of two mixed ones, and the first column, () int32."""
+    top, bottom = axis_filters.source_range(rows, view.rows.size)
+    left, right = axis_filters.source_range(columns, view.columns.size)
+
+    def one():
+        image, first, column = _part(examples[0], sizes[0], (top, left), (bottom, right))
+        return axis_filters.mix_rows(image, rows._replace(base=rows.base - first)), column
+
+    def two():
+        parts = []
+        for example, size in zip(examples, sizes):
+            image, y, x = _part(example, size, (top, left), (bottom, right))
+            image = image[top - y : bottom - y, left - x : right - x]
+            room = tf.stack([bottom - top, right - left, 3]) - tf.shape(image)
+            # the smaller image has black beside it, as in the reference
+            parts.append(tf.pad(image, tf.stack([tf.zeros_like(room), room], 1)))
+        # Their rows alternate, so that one product mixes and resizes them.
+        image = tf.reshape(tf.stack(parts, 1), [2 * (bottom - top), right - left, 3])
+        weight = tf.stack([rows.weight * share for share in shares], 2)
+        strips, reach, _, wide = tf.unstack(tf.shape(weight))
+        weight = tf.reshape(weight, [strips, reach * 2, wide])
+        both = rows._replace(base=2 * (rows.base - top), weight=weight)
+        return axis_filters.mix_rows(image, both), left
+
+    if len(examples) == 1:
+        return one()
+    return tf.cond(examples[0].get("mixes", tf.constant(True)), two, one)
+
+
+def _picture(part, rows, columns, side, colours, light, fill):
+    """The result in its frame. It is rounded before padding, because a frame is often larger."""
+    inside = columns.cover[:, None] * (light - fill)
+    part = axis_filters.mix_columns(part, columns, colours, inside + fill + 0.5)
     # Pixels outside of the image count as 0, so the frame's colour is added for their share.
     frame = rows.cover[: rows.count, None] - 1
     inside = tf.reshape(inside, [1, -1])[:, : 3 * columns.count]
     part = tf.cond(tf.reduce_min(frame) < -1e-5, lambda: part + frame * inside, lambda: part)
-    part = _clipped(part, limits, columns.count)
-    if len(set(fill.tolist())) == 1:
-        return axis_filters.pad_to(part, rows, columns, side, fill[0])
-    part -= tf.tile(fill, [columns.count])
+    part = tf.raw_ops.ClipByValue(t=part, clip_value_min=0.0, clip_value_max=255.0)
+    # Whole numbers of 0..255 wrap around, so subtracting the fill and adding it changes nothing.
+    fill = tf.cast(fill, tf.uint8)
+    part = tf.cast(part, tf.uint8) - tf.tile(fill, [columns.count])
     return axis_filters.pad_to(part, rows, columns, side) + tf.tile(fill, [side])
-
-
-def _mixed_pictures(mixed, rows, columns, side, colours, inside, fill, limits):
-    """Like `_picture` for two images. The smaller image is padded with black, not with `fill`."""
-    image = tf.add_n(
-        [
-            axis_filters.pad_to(axis_filters.mix_columns(m, c, colours), r, c, side)
-            for m, r, c in mixed
-        ]
-    )
-    room = tf.stack([rows.first, side - rows.first - rows.count])
-    down = tf.pad(rows.cover[: rows.count], [room])
-    room = tf.stack([columns.first, side - columns.first - columns.count])
-    across = tf.pad(columns.cover[: columns.count], [room])
-    inside = tf.reshape(across[:, None] * inside, [1, -1])
-    image += down[:, None] * inside + tf.tile(fill, [side])
-    return _clipped(image, limits, side)
-
-
-def _clipped(image, limits, count):
-    if all(len(set(v.tolist())) == 1 for v in limits):
-        return tf.clip_by_value(image, limits[0][0], limits[1][0])
-    low, high = (tf.tile(v, [count]) for v in limits)
-    return tf.minimum(tf.maximum(image, low), high)
 
 
 def _method(data, seed):
@@ -214,17 +203,14 @@ def _method(data, seed):
     return draw, names
 
 
-def _grey(augment, mixed):
-    """() float32, mean grey of the visible part of the images, or 0 if contrast does not use it."""
+def _grey(augment, part, rows, columns):
+    """() float32, mean grey of the visible part of the image, or 0 if contrast does not use it."""
     if not augment.contrast or augment.contrast_about != "mean":
         return tf.zeros(())
-    means = []
-    for part, rows, columns in mixed:
-        one = tf.ones([1, rows.count]) / tf.cast(tf.maximum(rows.count, 1), tf.float32)
-        seen = tf.reshape(tf.matmul(one, part), [-1, 3])
-        left, right = axis_filters.source_range(columns, tf.shape(seen)[0])
-        means.append(tf.reduce_mean(seen[left:right], 0))
-    return tf.reduce_sum(tf.add_n(means) * tf.constant(_GREY))
+    one = tf.ones([1, rows.count]) / tf.cast(tf.maximum(rows.count, 1), tf.float32)
+    seen = tf.reshape(tf.matmul(one, part), [-1, 3])
+    left, right = axis_filters.source_range(columns, tf.shape(seen)[0])
+    return tf.reduce_sum(tf.reduce_mean(seen[left:right], 0) * tf.constant(_GREY))
 
 
 def draw_colours(augment, grey, seed):
