@@ -14,6 +14,7 @@ from kdet.models.families import family_of
 from kdet.backbones import resnet
 from kdet.config import R50, RCNN, SSD, Data, MobileNet, RetinaNet, YOLOv3
 from kdet.models import build
+from kdet.models.detector import INPUTS
 from kdet.models.family import network_inputs
 
 MODELS = {
@@ -49,10 +50,21 @@ batch = {
 corners = np.array([[[20, 20], [120, 20], [120, 140]], [[60, 10], [240, 10], [150, 180]]])
 batch["mask_edges"][0] = np.concatenate([corners, np.roll(corners, -1, axis=1)], axis=2)
 batch = {name: keras.ops.convert_to_tensor(value) for name, value in batch.items()}
-truth, counts = family_of(detector.config).targets(detector.config, batch)
 network = detector.training_model()
-raw = network(network_inputs(network, batch), training=False)
-terms = family_of(detector.config).losses(detector.config, raw, truth, counts)
+
+
+def compute(batch):
+    truth, counts = family_of(detector.config).targets(detector.config, batch)
+    raw = network(network_inputs(network, batch), training=False)
+    terms = family_of(detector.config).losses(detector.config, raw, truth, counts)
+    return raw, terms, detector.model({name: batch[name] for name in INPUTS})
+
+
+if keras.backend.backend() == "jax":
+    import jax
+
+    compute = jax.jit(compute)  # operation by operation it would take twice as long
+raw, terms, detections = compute(batch)
 
 
 def flat(value, name):
@@ -63,7 +75,7 @@ def flat(value, name):
 
 found = flat(raw, "raw")
 found |= {f"loss_{k}": v for k, v in terms.items()}
-found |= {f"found_{k}": v for k, v in detector(batch).items()}
+found |= {f"found_{k}": v for k, v in detections.items()}
 found = {name: np.array(value) for name, value in found.items()}
 np.savez(sys.argv[1], backend=keras.backend.backend(), **found)
 """

@@ -95,10 +95,10 @@ class TrainingRun:
         parts = self.detector, self.trainer, self.val
         self.evaluations = Evaluations(*parts, every, self.until, predict, options.patience)
         self.callbacks = Callbacks(callbacks, self.detector, len(self.records))
-        self._start()
 
     def run(self) -> None:
-        """Trains from step `trainer.step` to the end. See `train`."""
+        """Trains from the first step, or from that of a checkpoint, to the end. See `train`."""
+        self._start()
         if self.chief:
             log_every = self.options.log_every
             self.progress = Progress(self.out, self.trainer.step, self.until, log_every)

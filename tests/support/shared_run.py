@@ -78,6 +78,12 @@ def slow_once(seconds, function):
     return run
 
 
+def die(*_):
+    """Ends the process, a little later: the chief has seen the workers agree by then."""
+    time.sleep(2)
+    os._exit(9)
+
+
 def prepare(asked):
     """Changes the package for a job, and returns what it notes."""
     import tensorflow as tf
@@ -94,7 +100,7 @@ def prepare(asked):
     if asked.get("draw"):
         previews.prediction_sheet = slow_once(asked["draw"], previews.prediction_sheet)
     if asked.get("dies"):
-        shares.predict_records = lambda *_: os._exit(9)
+        shares.predict_records = die
     if asked.get("timeout"):
         options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=asked["timeout"])
         distribution.make_strategy = lambda _: tf.distribute.MultiWorkerMirroredStrategy(
