@@ -14,7 +14,6 @@ from kdet.models.families import family_of
 from kdet.backbones import resnet
 from kdet.config import R50, RCNN, SSD, Data, MobileNet, RetinaNet, YOLOv3
 from kdet.models import build
-from kdet.models.detector import INPUTS
 from kdet.models.family import network_inputs
 
 MODELS = {
@@ -57,7 +56,7 @@ def compute(batch):
     truth, counts = family_of(detector.config).targets(detector.config, batch)
     raw = network(network_inputs(network, batch), training=False)
     terms = family_of(detector.config).losses(detector.config, raw, truth, counts)
-    return raw, terms, detector.model({name: batch[name] for name in INPUTS})
+    return raw, terms, detector(batch)
 
 
 if keras.backend.backend() == "jax":
