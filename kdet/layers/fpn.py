@@ -5,6 +5,7 @@ from keras import ops
 
 from kdet.layers.base import ConfiguredLayer
 from kdet.layers.conv_norm import pad_symmetric
+from kdet.layers.wide_conv import Conv2D
 from kdet.ops import tf_layers
 
 
@@ -55,7 +56,7 @@ class FPN(ConfiguredLayer):
                 self.coarse[f"P{level}"] = self._conv(f"coarse_{level}", 3, shape, limit, 2)
 
     def _conv(self, name, kernel_size, shape, limit, strides=1):
-        layer = keras.layers.Conv2D(
+        layer = Conv2D(
             self.width,
             kernel_size,
             strides=strides,

@@ -1,7 +1,7 @@
 """Convolutions with many filters, which run as several smaller ones where that is faster."""
 
 import keras
-from keras import ops
+from keras import activations, ops
 
 from kdet.ops import tf_layers
 
@@ -16,17 +16,11 @@ class Conv2D(keras.layers.Conv2D):
 
     def call(self, inputs, training=None):
         usual = self.groups == 1 and self.data_format == "channels_last"
+        usual = usual and self.activation in (activations.linear, activations.relu)
         if training or not usual or conv_parts(self.kernel) == 1:
             return super().call(inputs)
-        outputs = split_conv(
-            inputs,
-            self.kernel,
-            self.bias,
-            strides=self.strides,
-            padding=self.padding,
-            dilation_rate=self.dilation_rate,
-        )
-        return self.activation(outputs)
+        settings = {x: getattr(self, x) for x in ("strides", "padding", "dilation_rate")}
+        return split_conv(inputs, self.kernel, self.bias, self.activation, **settings)
 
 
 def conv_parts(kernel) -> int:
@@ -34,13 +28,14 @@ def conv_parts(kernel) -> int:
     return tf_layers.conv_parts(kernel.shape)
 
 
-def split_conv(inputs, kernel, bias=None, **settings):
+def split_conv(inputs, kernel, bias=None, activation=None, **settings):
     """A convolution of all filters, computed in `conv_parts` groups of filters.
 
     Args:
         inputs: (B, H, W, C) floating point.
         kernel: (k, k, C, F).
         bias: (F,) or None.
+        activation: a function of each element, or None.
         **settings: other arguments of `keras.ops.conv`.
     Returns:
         (B, h, w, F) outputs.
@@ -48,6 +43,8 @@ def split_conv(inputs, kernel, bias=None, **settings):
     count = conv_parts(kernel)
     kernels = ops.split(kernel, count, axis=-1)
     parts = [ops.conv(inputs, part, **settings) for part in kernels]
-    if bias is not None:  # added to every part, so that one operation does both
+    # each part gets its bias and its activation, so that one operation does all three
+    if bias is not None:
         parts = [ops.add(*pair) for pair in zip(parts, ops.split(bias, count))]
+    parts = [activation(part) for part in parts] if activation else parts
     return ops.concatenate(parts, axis=-1)

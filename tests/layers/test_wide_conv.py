@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdet.layers import Conv2D, FrozenNormConv2D
+from kdet.layers import FPN, Conv2D, FrozenNormConv2D
 from kdet.ops import graphs, tf_layers
 
 CHANNELS, FILTERS = 256, 512
@@ -21,10 +21,15 @@ def splits(monkeypatch):
     return choose
 
 
+def operations(layer, x, **options):
+    """The operations in the graph of a call, and the call."""
+    call = tf.function(lambda x: layer(x, **options)).get_concrete_function(x)
+    return [node.type for node in call.graph.get_operations()], call
+
+
 def convolutions(layer, x, **options):
     """The number of convolutions in the graph of a call, and its result."""
-    call = tf.function(lambda x: layer(x, **options)).get_concrete_function(x)
-    names = [node.type for node in call.graph.get_operations()]
+    names, call = operations(layer, x, **options)
     return names.count("Conv2D"), call(x).numpy()
 
 
@@ -63,6 +68,22 @@ def test_only_wide_kernels_of_size_3_are_split(splits):
         assert tf_layers.conv_parts(shape) == 1
     with graphs.without_xla():  # an export, which runs on other machines
         assert tf_layers.conv_parts((3, 3, 256, 720)) == 1
+
+
+def test_every_part_has_its_relu(splits):
+    """So oneDNN computes the convolution, the bias and the ReLU in one operation."""
+    splits(True)
+    x = tf.ones((1, 9, 7, CHANNELS))
+    assert operations(LAYERS["bias"](), x)[0].count("Relu") == 8
+    assert convolutions(Conv2D(FILTERS, 3, activation="softmax"), x)[0] == 1
+
+
+def test_the_wide_convolutions_of_an_fpn_are_split(splits):
+    splits(True)
+    maps = {f"C{level}": tf.ones((1, 32 >> level, 32 >> level, 256)) for level in (3, 4, 5)}
+    # three lateral convolutions, and four parts of P3 to P7 each
+    assert operations(FPN(), maps)[0].count("Conv2D") == 3 + 5 * 4
+    assert operations(FPN(), maps, training=True)[0].count("Conv2D") == 3 + 5
 
 
 @pytest.mark.parametrize("layer", [
