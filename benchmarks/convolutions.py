@@ -57,7 +57,7 @@ def compare(shape, path, flags, lines):
     np.savez(path, settings=np.array(shape))
     peer = Peer(flags, "convolution", str(path)) if flags.peer else None
     layer, whole, parts = convolution(*shape)
-    calls = [partial(seconds, layer), parts > 1 and partial(seconds, whole), peer and peer.run]
+    calls = [partial(seconds, layer), parts != 1 and partial(seconds, whole), peer and peer.run]
     ours, wholes, theirs = report.take_turns(calls, flags.warmup, flags.runs)
     work = 2 * 9 * height * width * channels * filters / 1e9
     row = {
@@ -65,7 +65,7 @@ def compare(shape, path, flags, lines):
         "GFLOPs": work,
         "kdet GFLOP/s": work / statistics.median(ours),
         "parts": parts,
-        "in one part GFLOP/s": work / statistics.median(wholes) if parts > 1 else None,
+        "in one part GFLOP/s": work / statistics.median(wholes) if parts != 1 else None,
         "torchvision GFLOP/s": None,
         "ratio": None,
     }
@@ -81,11 +81,13 @@ def convolution(height, width, channels, filters):
     """One convolution, with a variable for the kernel as in a network.
 
     Returns:
-        Functions that compute it as a layer of kdet and in one part, and the parts of the layer.
+        Functions that compute it as a layer of kdet and as TensorFlow's operation for the whole,
+        and the parts of the layer, or "Eigen" if that computes it.
     """
     import tensorflow as tf
 
-    from kdet.layers.wide_conv import Conv2D, conv_parts
+    from kdet.layers import Conv2D
+    from kdet.ops import tf_layers
 
     image = tf.random.stateless_normal((1, height, width, channels), (0, 1))
     layer = Conv2D(filters, 3, padding="same", use_bias=False)
@@ -93,7 +95,8 @@ def convolution(height, width, channels, filters):
     split = tf.function(layer, autograph=False)
     whole = tf.function(lambda image: tf.nn.conv2d(image, layer.kernel, 1, "SAME"), autograph=False)
     # a call returns when the result is there, on a CPU
-    return lambda: split(image), lambda: whole(image), conv_parts(layer.kernel)
+    parts = "Eigen" if tf_layers.needs_eigen() else tf_layers.conv_parts(layer.kernel.shape)
+    return lambda: split(image), lambda: whole(image), parts
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from kdet.models.families import FAMILIES
 
 ROOT = pathlib.Path(__file__).parents[1]
 FILES = sorted((ROOT / "kdet").rglob("*.py"))
-FUNCTION, PACKAGE, SSD_FILES = 50, 19_800, 9  # lines, lines that are not blank, files
+FUNCTION, PACKAGE, SSD_FILES = 50, 19_850, 9  # lines, lines that are not blank, files
 
 # a room below kdet/models, a config of the same name, and the two lists of all families
 ROOMS = sorted(family.network.__module__.split(".")[2] for family in FAMILIES)

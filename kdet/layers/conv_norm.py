@@ -4,7 +4,7 @@ import keras
 from keras import layers, ops
 
 from kdet.layers.base import ConfiguredLayer
-from kdet.layers.wide_conv import Conv2D, conv_parts, split_conv
+from kdet.layers.wide_conv import Conv2D, faster_conv, has_faster_conv
 from kdet.ops import tf_layers
 
 
@@ -124,9 +124,9 @@ class FrozenNormConv2D(ConfiguredLayer):
         padding = "valid" if self.kernel_size == 1 else "same"
         if self.strides > 1:
             inputs, padding = pad_symmetric(inputs, self.kernel_size), "valid"
-        settings = {"strides": self.strides, "padding": padding}
-        if not training and self.groups == 1 and conv_parts(kernel) > 1:
-            return split_conv(inputs, kernel, self.offset, **settings)
+        settings = {"strides": (self.strides,) * 2, "padding": padding}
+        if not training and self.groups == 1 and has_faster_conv(kernel):
+            return faster_conv(inputs, kernel, self.offset, **settings)
         return ops.add(ops.conv(inputs, kernel, **settings), self.offset)
 
     def compute_output_shape(self, input_shape):

@@ -1,4 +1,4 @@
-"""Convolutions with many filters, which run as several smaller ones where that is faster."""
+"""Convolutions that run in another way in inference where that is faster."""
 
 import keras
 from keras import activations, ops
@@ -8,7 +8,7 @@ from kdet.ops import tf_layers
 
 @keras.saving.register_keras_serializable("kdet")
 class Conv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D`, which is computed by `split_conv` in inference.
+    """`keras.layers.Conv2D`, which is computed by `faster_conv` in inference.
 
     The arguments, weights and results are those of Keras's layer. So is the name of the class,
     because Keras names the weights in its files after it, and older files must stay readable.
@@ -17,32 +17,32 @@ class Conv2D(keras.layers.Conv2D):
     def call(self, inputs, training=None):
         usual = self.groups == 1 and self.data_format == "channels_last"
         usual = usual and self.activation in (activations.linear, activations.relu)
-        if training or not usual or conv_parts(self.kernel) == 1:
+        if training or not usual or not has_faster_conv(self.kernel):
             return super().call(inputs)
         settings = {x: getattr(self, x) for x in ("strides", "padding", "dilation_rate")}
-        return split_conv(inputs, self.kernel, self.bias, self.activation, **settings)
+        return faster_conv(inputs, self.kernel, self.bias, self.activation, **settings)
 
 
-def conv_parts(kernel) -> int:
-    """The number of parts that `split_conv` makes of a kernel: 1 if a whole one is as fast."""
-    return tf_layers.conv_parts(kernel.shape)
+def has_faster_conv(kernel) -> bool:
+    """Whether `faster_conv` is faster than `keras.ops.conv` for a convolution of one group."""
+    return tf_layers.needs_eigen() or tf_layers.conv_parts(kernel.shape) > 1
 
 
-def split_conv(inputs, kernel, bias=None, activation=None, **settings):
-    """A convolution of all filters, computed in `conv_parts` groups of filters.
+def faster_conv(inputs, kernel, bias=None, activation=None, **settings):
+    """A convolution in `conv_parts` groups of filters, or by Eigen.
 
     Args:
         inputs: (B, H, W, C) floating point.
         kernel: (k, k, C, F).
         bias: (F,) or None.
         activation: a function of each element, or None.
-        **settings: other arguments of `keras.ops.conv`.
+        **settings: strides and dilation_rate as pairs, and padding, as of `keras.ops.conv`.
     Returns:
         (B, h, w, F) outputs.
     """
-    count = conv_parts(kernel)
-    kernels = ops.split(kernel, count, axis=-1)
-    parts = [ops.conv(inputs, part, **settings) for part in kernels]
+    count = tf_layers.conv_parts(kernel.shape)
+    conv = tf_layers.eigen_conv if tf_layers.needs_eigen() else ops.conv
+    parts = [conv(inputs, part, **settings) for part in ops.split(kernel, count, axis=-1)]
     # each part gets its bias and its activation, so that one operation does all three
     if bias is not None:
         parts = [ops.add(*pair) for pair in zip(parts, ops.split(bias, count))]

@@ -1,4 +1,4 @@
-"""Fused norms and sums, and split convolutions, which layers use on TensorFlow only."""
+"""Norms, sums and convolutions that are faster on TensorFlow, which layers use there only."""
 
 import functools
 import os
@@ -9,13 +9,15 @@ from keras import ops
 
 from kdet.ops import graphs, tf_kernels
 
+# TensorFlow uses oneDNN by default on processors with one of these (`DefaultOneDnnPolicy`, port.cc)
+_FOR_ONEDNN = {"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16"}
+
 
 def conv_parts(shape):
     """The number of groups of filters into which a convolution of one image should be split.
 
-    On processors with AVX-512, oneDNN takes up to twice as long for a 3x3 convolution of many
-    channels as for the same filters in groups of 64 or 80 (see docs/benchmarks.md). Without AVX-512
-    it is the other way round.
+    With AVX-512, oneDNN takes up to twice as long for a 3x3 convolution of many channels as for the
+    same filters in groups of 64 or 80 (see docs/benchmarks.md). Otherwise groups are slower.
 
     Args:
         shape: (k, k, C, F) of the kernel.
@@ -23,9 +25,57 @@ def conv_parts(shape):
         A divisor of F. 1: run the convolution as it is.
     """
     size, _, channels, filters = shape
-    if size != 3 or min(channels, filters) < 256 or not (on_cpu() and _uses_avx512()):
+    if size != 3 or min(channels, filters) < 256 or not on_cpu() or onednn() != "avx512":
         return 1
     return next(n for n in range(1, filters + 1) if filters % n == 0 and filters // n <= 80)
+
+
+def needs_eigen() -> bool:
+    """Whether inference should use `eigen_conv`: oneDNN runs on a processor without AVX-512.
+
+    There, oneDNN takes up to three times as long for one image, and ten times as long if TensorFlow
+    has merged a batch norm into the convolution (see docs/benchmarks.md).
+    """
+    return on_cpu() and onednn() == "avx2"
+
+
+def eigen_conv(inputs, kernel, strides, padding, dilation_rate=(1, 1)):
+    """`keras.ops.conv` of maps (B, H, W, C) by Eigen, also if TensorFlow uses oneDNN."""
+    import tensorflow as tf
+
+    settings = {"strides": [1, *strides, 1], "dilations": [1, *dilation_rate, 1]}
+    settings["padding"] = padding.upper()
+
+    @tf.custom_gradient  # TensorFlow has no gradient of `Conv`
+    def conv(x, kernel):
+        def gradients(y):
+            of_x = tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=tf.shape(x), filter=kernel, out_backprop=y, **settings
+            )
+            return of_x, tf.raw_ops.Conv2DBackpropFilter(
+                input=x, filter_sizes=tf.shape(kernel), out_backprop=y, **settings
+            )
+
+        return tf.raw_ops.Conv(input=x, filter=kernel, **settings), gradients
+
+    return conv(inputs, tf.convert_to_tensor(kernel))
+
+
+@functools.cache
+def onednn() -> str:
+    """The instructions that oneDNN uses: "amx" (with bf16), "avx512", "avx2", or "" without it."""
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text("utf-8").split())
+    except OSError:  # not Linux
+        return ""
+    default = str(bool(flags & _FOR_ONEDNN))
+    if os.environ.get("TF_ENABLE_ONEDNN_OPTS", default).lower() in ("0", "false"):
+        return ""
+    held = os.environ.get("ONEDNN_MAX_CPU_ISA", "DEFAULT").upper()
+    if "avx512f" not in flags or held == "AVX" or held.startswith(("SSE", "AVX2")):
+        return "avx2" if "avx2" in flags else ""
+    bf16 = os.environ.get("ONEDNN_DEFAULT_FPMATH_MODE", "").upper() in ("BF16", "ANY")
+    return "amx" if bf16 and "amx_bf16" in flags and not held.startswith("AVX512") else "avx512"
 
 
 def on_cpu():
@@ -35,18 +85,6 @@ def on_cpu():
     import tensorflow as tf
 
     return not tf.config.list_logical_devices("GPU")
-
-
-@functools.cache
-def _uses_avx512():
-    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
-        return False
-    if not os.environ.get("ONEDNN_MAX_CPU_ISA", "AVX512").upper().startswith("AVX512"):
-        return False
-    try:
-        return " avx512f " in Path("/proc/cpuinfo").read_text()
-    except OSError:  # not Linux
-        return False
 
 
 def add(first, second):
@@ -103,15 +141,13 @@ def fused_norm(inputs, gamma, beta, statistics, epsilon):
 
     gamma, beta = (tf.cast(tf.convert_to_tensor(x), tf.float32) for x in (gamma, beta))
 
-    def kernel(*values, is_training=False):
-        given = dict(zip(("x", "scale", "offset", "mean", "variance"), values), epsilon=epsilon)
-        return tf.raw_ops.FusedBatchNormV3(**given, is_training=is_training)
-
     if statistics is not None:
         mean, variance = (tf.convert_to_tensor(x) for x in statistics)
-        return kernel(inputs, gamma, beta, mean, variance).y, mean, variance
+        return _normalised(inputs, gamma, beta, mean, variance, epsilon), mean, variance
     if tf.config.list_logical_devices("GPU"):
-        found = kernel(inputs, gamma, beta, tf.zeros([0]), tf.zeros([0]), is_training=True)
+        given = {"scale": gamma, "offset": beta, "epsilon": epsilon}
+        none = tf.zeros([0])
+        found = tf.raw_ops.FusedBatchNormV3(x=inputs, mean=none, variance=none, **given)
         count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
         # the kernel returns the unbiased variance, but the reference uses the biased one
         return found.y, found.batch_mean, found.batch_variance * (count - 1) / tf.maximum(count, 1)
@@ -134,9 +170,20 @@ def fused_norm(inputs, gamma, beta, statistics, epsilon):
             )
             return found.x_backprop, found.scale_backprop, found.offset_backprop
 
-        return (kernel(x, scale, offset, mean, variance).y, mean, variance), gradient
+        return (_normalised(x, scale, offset, mean, variance, epsilon), mean, variance), gradient
 
     return normalised(inputs, gamma, beta)
+
+
+def _normalised(x, scale, offset, mean, variance, epsilon):
+    import tensorflow as tf
+
+    if on_cpu() and onednn() == "avx2" and x.dtype == tf.float32:
+        # oneDNN's kernel takes twice as long as these operations there
+        scale = scale * tf.math.rsqrt(variance + epsilon)
+        return x * scale + (offset - mean * scale)
+    given = {"scale": scale, "offset": offset, "mean": mean, "variance": variance}
+    return tf.raw_ops.FusedBatchNormV3(x=x, **given, epsilon=epsilon, is_training=False).y
 
 
 def _moments(x):

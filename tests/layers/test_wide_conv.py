@@ -1,11 +1,11 @@
-"""A convolution in groups of filters has the result of a whole one."""
+"""A convolution in groups of filters or by Eigen has the result of a usual one."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdet.layers import FPN, Conv2D, FrozenNormConv2D
+from kdet.layers import FPN, BatchNorm, Conv2D, FrozenNormConv2D
 from kdet.ops import graphs, tf_layers
 
 CHANNELS, FILTERS = 256, 512
@@ -16,7 +16,7 @@ def splits(monkeypatch):
     """Makes convolutions split, or not, whatever the processor."""
 
     def choose(yes):
-        monkeypatch.setattr(tf_layers, "_uses_avx512", lambda: yes)
+        monkeypatch.setattr(tf_layers, "onednn", lambda: "avx512" if yes else "")
 
     return choose
 
@@ -105,16 +105,89 @@ def test_xla_and_other_processors_get_the_whole(splits):
     assert names.count("Conv2D") == 1
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("TF_ENABLE_ONEDNN_OPTS", "0"), ("ONEDNN_MAX_CPU_ISA", "AVX2"),
+@pytest.fixture
+def eigen(monkeypatch):
+    """The way of processors with AVX2 and oneDNN, but without AVX-512."""
+    monkeypatch.setattr(tf_layers, "onednn", lambda: "avx2")
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_eigen_has_the_result_of_the_usual_way(name, splits, eigen):
+    x = tf.random.stateless_normal((2, 9, 7, CHANNELS), (0, 1))
+    layer = LAYERS[name]()
+    layer.build(x.shape)
+    names, call = operations(layer, x)
+    assert names.count("Conv") == 1 and "Conv2D" not in names
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(call(x) ** 2)
+    found = [call(x), *tape.gradient(loss, [x, layer.kernel.value])]
+    splits(False)
+    names, call = operations(layer, x)
+    assert names.count("Conv2D") == 1 and "Conv" not in names
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(call(x) ** 2)
+    wanted = [call(x), *tape.gradient(loss, [x, layer.kernel.value])]
+    for one, other in zip(found, wanted):
+        scale = np.abs(other).max()
+        np.testing.assert_allclose(one / scale, other / scale, atol=1e-5)
+
+
+def test_training_and_exports_never_use_eigen(eigen):
+    x = tf.ones((1, 9, 7, CHANNELS))
+    assert "Conv" not in operations(LAYERS["bias"](), x, training=True)[0]
+    with graphs.without_xla():
+        assert "Conv" not in operations(LAYERS["bias"](), x)[0]
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_norm_beside_eigen_has_the_result_of_the_kernel(training, splits, eigen):
+    x = tf.random.stateless_normal((2, 9, 7, 16), (0, 1)) * 3 + 1
+    layer = BatchNorm()
+    layer.build(x.shape)
+    layer.gamma.assign(np.linspace(0.5, 2, 16))
+    layer.beta.assign(np.linspace(-1, 1, 16))
+    layer.moving_mean.assign(np.linspace(-2, 2, 16))
+    names, call = operations(layer, x, training=training)
+    assert "FusedBatchNormV3" not in names
+    found = call(x).numpy()
+    splits(False)
+    names, call = operations(layer, x, training=training)
+    assert "FusedBatchNormV3" in names
+    np.testing.assert_allclose(found, call(x), atol=2e-6)
+
+
+AVX2, VNNI, AVX512 = "avx avx2", "avx avx2 avx_vnni", "avx avx2 avx512f avx512_vnni"
+AMX = f"{AVX512} avx512_bf16 amx_tile amx_bf16"
+
+
+@pytest.mark.parametrize(("flags", "settings", "wanted"), [
+    (AVX512, {}, "avx512"),
+    (AMX, {}, "avx512"),
+    (AMX, {"ONEDNN_DEFAULT_FPMATH_MODE": "BF16"}, "amx"),
+    (AMX, {"ONEDNN_DEFAULT_FPMATH_MODE": "BF16", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}, "avx512"),
+    (AVX512, {"ONEDNN_DEFAULT_FPMATH_MODE": "BF16"}, "avx512"),
+    (AVX512, {"ONEDNN_MAX_CPU_ISA": "DEFAULT"}, "avx512"),
+    (AVX512, {"ONEDNN_MAX_CPU_ISA": "AVX2"}, "avx2"),
+    (AVX512, {"TF_ENABLE_ONEDNN_OPTS": "0"}, ""),
+    (VNNI, {}, "avx2"),  # Intel's laptops since 2021
+    (AVX2, {}, ""),  # TensorFlow does not use oneDNN there
+    (AVX2, {"TF_ENABLE_ONEDNN_OPTS": "1"}, "avx2"),
+    ("avx avx2 avx512f", {}, ""),
+    ("fp asimd", {"TF_ENABLE_ONEDNN_OPTS": "1"}, ""),  # not an x86 processor
+    (None, {}, ""),
 ])  # fmt: skip
-def test_settings_of_onednn_are_respected(name, value, monkeypatch):
-    tf_layers._uses_avx512.cache_clear()
-    monkeypatch.setenv(name, value)
-    try:
-        assert not tf_layers._uses_avx512()
-    finally:
-        tf_layers._uses_avx512.cache_clear()
+def test_processor_and_settings_choose_the_way(flags, settings, wanted, monkeypatch, tmp_path):
+    path = tmp_path / "cpuinfo"
+    if flags is not None:
+        path.write_text(f"processor\t: 0\nflags\t\t: fpu {flags} sse\n")
+    for name in ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(tf_layers, "Path", lambda _: path)
+    assert tf_layers.onednn.__wrapped__() == wanted
 
 
 def test_a_saved_layer_is_read_again(tmp_path):
