@@ -30,7 +30,7 @@ KINDS = {
     "depthwise convolutions": r":.*DepthwiseConv2d",
     "convolutions, gradient of the input": r":.*Conv2D(Custom)?BackpropInput",
     "convolutions, gradient of the kernel": r":.*Conv2DBackpropFilter",
-    "convolutions": r":.*Conv2D",
+    "convolutions": r":.*Conv2D|:Conv$",
     "matrix products": r":.*MatMul",
     "batch norms, gradient": r":.*BatchNormGrad",
     "batch norms": r":.*BatchNorm|\b(bn|\w+_bn|\w+_dw)\w*/(Mean|EuclideanNorm|Square)",

@@ -9,6 +9,7 @@ import pytest
 from kdet import cli, models
 from kdet.cli import evaluate
 from kdet.errors import ConfigError
+from kdet.ops import tf_layers
 from kdet.zoo import cards
 from kdet.zoo.cards import SIZES
 
@@ -63,7 +64,9 @@ def test_counting_by_hand():
     assert gflops * 1e9 == pytest.approx(2 * (convolved + 35))
 
 
-def test_one_row_counted_again():
+@pytest.mark.parametrize("instructions", ["", "avx512", "avx2"])
+def test_one_row_counted_again(instructions, monkeypatch):
+    monkeypatch.setattr(tf_layers, "onednn", lambda: instructions)
     recipe = models.recipe("ssd_mobilenet_v1_voc")
     tensors, numbers, gflops = cards.measure(models.build(recipe.model), cards.canvas(recipe))
     assert (tensors, numbers, round(gflops, 1)) == tuple(SIZES[recipe.name])

@@ -157,9 +157,9 @@ def measure(detector, size) -> tuple[int, int, float]:
 def _products(operation):
     """The number of multiplications of a convolution or matrix product, 0 for other operations."""
     kind = operation.type
-    if kind in ("Conv2D", "DepthwiseConv2dNative"):
+    if kind in ("Conv2D", "Conv", "DepthwiseConv2dNative"):
         kernel, out = operation.inputs[1].shape, operation.outputs[0].shape
-        each = kernel[0] * kernel[1] * (kernel[2] if kind == "Conv2D" else 1)
+        each = kernel[0] * kernel[1] * (1 if kind == "DepthwiseConv2dNative" else kernel[2])
         return each * math.prod(out)
     if kind == "Conv2DBackpropInput":  # a transposed convolution
         return (
