@@ -4,7 +4,8 @@
 
 No detector can be much faster than these convolutions, so `page.py` divides the speed of detectors
 by the highest rate of each side. Without --peer, torch does not run. kdet computes convolutions
-with many filters in parts; for these, TensorFlow's operation for the whole runs as well.
+with many filters in parts, or by Eigen on processors without AVX-512. For both, TensorFlow's usual
+operation for the whole runs as well.
 """
 
 import argparse
@@ -95,7 +96,7 @@ def convolution(height, width, channels, filters):
     split = tf.function(layer, autograph=False)
     whole = tf.function(lambda image: tf.nn.conv2d(image, layer.kernel, 1, "SAME"), autograph=False)
     # a call returns when the result is there, on a CPU
-    parts = "Eigen" if tf_layers.needs_eigen() else tf_layers.conv_parts(layer.kernel.shape)
+    parts = "Eigen" if tf_layers.avoids_onednn() else tf_layers.conv_parts(layer.kernel.shape)
     return lambda: split(image), lambda: whole(image), parts
 
 

@@ -16,8 +16,8 @@ class Conv2D(keras.layers.Conv2D):
 
     def call(self, inputs, training=None):
         usual = self.groups == 1 and self.data_format == "channels_last"
-        usual = usual and self.activation in (activations.linear, activations.relu)
-        if training or not usual or not has_faster_conv(self.kernel):
+        elementwise = self.activation in (activations.linear, activations.relu)
+        if training or not (usual and elementwise and has_faster_conv(self.kernel)):
             return super().call(inputs)
         settings = {x: getattr(self, x) for x in ("strides", "padding", "dilation_rate")}
         return faster_conv(inputs, self.kernel, self.bias, self.activation, **settings)
@@ -25,7 +25,7 @@ class Conv2D(keras.layers.Conv2D):
 
 def has_faster_conv(kernel) -> bool:
     """Whether `faster_conv` is faster than `keras.ops.conv` for a convolution of one group."""
-    return tf_layers.needs_eigen() or tf_layers.conv_parts(kernel.shape) > 1
+    return tf_layers.avoids_onednn() or tf_layers.conv_parts(kernel.shape) > 1
 
 
 def faster_conv(inputs, kernel, bias=None, activation=None, **settings):
@@ -41,7 +41,7 @@ def faster_conv(inputs, kernel, bias=None, activation=None, **settings):
         (B, h, w, F) outputs.
     """
     count = tf_layers.conv_parts(kernel.shape)
-    conv = tf_layers.eigen_conv if tf_layers.needs_eigen() else ops.conv
+    conv = tf_layers.eigen_conv if tf_layers.avoids_onednn() else ops.conv
     parts = [conv(inputs, part, **settings) for part in ops.split(kernel, count, axis=-1)]
     # each part gets its bias and its activation, so that one operation does all three
     if bias is not None:

@@ -30,17 +30,20 @@ def conv_parts(shape):
     return next(n for n in range(1, filters + 1) if filters % n == 0 and filters // n <= 80)
 
 
-def needs_eigen() -> bool:
+def avoids_onednn() -> bool:
     """Whether inference should use `eigen_conv`: oneDNN runs on a processor without AVX-512.
 
     There, oneDNN takes up to three times as long for one image, and ten times as long if TensorFlow
-    has merged a batch norm into the convolution (see docs/benchmarks.md).
+    has merged a batch norm into the convolution (see docs/benchmarks.md). Its norms are slow, too.
     """
     return on_cpu() and onednn() == "avx2"
 
 
 def eigen_conv(inputs, kernel, strides, padding, dilation_rate=(1, 1)):
-    """`keras.ops.conv` of maps (B, H, W, C) by Eigen, also if TensorFlow uses oneDNN."""
+    """`keras.ops.conv` of maps (B, H, W, C) by Eigen, also if TensorFlow uses oneDNN.
+
+    strides and dilation_rate are pairs, and padding is "same" or "valid".
+    """
     import tensorflow as tf
 
     settings = {"strides": [1, *strides, 1], "dilations": [1, *dilation_rate, 1]}
@@ -178,7 +181,7 @@ def fused_norm(inputs, gamma, beta, statistics, epsilon):
 def _normalised(x, scale, offset, mean, variance, epsilon):
     import tensorflow as tf
 
-    if on_cpu() and onednn() == "avx2" and x.dtype == tf.float32:
+    if avoids_onednn() and x.dtype == tf.float32:
         # oneDNN's kernel takes twice as long as these operations there
         scale = scale * tf.math.rsqrt(variance + epsilon)
         return x * scale + (offset - mean * scale)
