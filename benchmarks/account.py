@@ -33,7 +33,8 @@ KINDS = {
     "convolutions": r":.*Conv2D|:Conv$",
     "matrix products": r":.*MatMul",
     "batch norms, gradient": r":.*BatchNormGrad",
-    "batch norms": r":.*BatchNorm|\b(bn|\w+_bn|\w+_dw)\w*/(Mean|EuclideanNorm|Square)",
+    # held to AVX2, a norm is a product and a sum
+    "batch norms": r":.*BatchNorm|\b(bn|\w+_bn|\w+_dw)\w*/(Mean|EuclideanNorm|Square|mul|add)",
     "ReLU, gradient": r":.*Relu6?Grad",
     "ReLU": r":.*Relu",
     "maximum of windows": r":.*MaxPool",

@@ -45,8 +45,10 @@ def training_sheet(batch: dict, data: Data, labels: LabelMap, most: int = 8):
     return contact_sheet(pictures)
 
 
-def prediction_sheet(detector, records, most: int = 4, threshold: float = 0.4):
-    """The first images of a data set, with ground truth on the left and predictions on the right.
+def prediction_sheet(detector, records, most: int = 6, threshold: float = 0.4):
+    """Images of a data set, with ground truth on the left and predictions on the right.
+
+    These are the first images with objects. Other images follow only if there are not enough.
 
     Args:
         detector: a `kdet.Detector`.
@@ -55,8 +57,8 @@ def prediction_sheet(detector, records, most: int = 4, threshold: float = 0.4):
         threshold: detections with a lower score are not drawn.
     """
     rows = []
-    for number in range(min(most, len(records))):
-        example = _example(records.read(number), getattr(detector.config, "mask", False))
+    for payload in _objects_first(records, most):
+        example = _example(payload, getattr(detector.config, "mask", False))
         found = detector.detect([example["image"]], threshold)[0]
         masks = example.get("masks")
         truth = draw_boxes(
@@ -76,6 +78,19 @@ def prediction_sheet(detector, records, most: int = 4, threshold: float = 0.4):
         )
         rows.append(side_by_side(truth, predicted))
     return contact_sheet(rows, columns=2, cell=960)
+
+
+def _objects_first(records, most):
+    """The bytes of the first `most` records with objects, filled up with others if needed."""
+    from kdet.data.decode import OBJECTS, parse
+
+    shown, empty = [], []
+    for number in range(min(10 * most, len(records))):
+        payload = records.read(number)
+        (shown if len(parse(payload, OBJECTS)["object/bbox"]) else empty).append(payload)
+        if len(shown) == most:
+            break
+    return (shown + empty)[:most]
 
 
 def _example(payload, masks):

@@ -68,31 +68,56 @@ def test_masks_of_the_truth_are_drawn(monkeypatch):
     np.testing.assert_array_equal(seen[0], expected)
 
 
+class Records(list):
+    """Some payloads as `kdet.data.Records`."""
+
+    labels = LabelMap(("thing",), (1,))
+
+    def read(self, number):
+        return self[number]
+
+
+class Detector:
+    """Finds one box in every image, and remembers the images."""
+
+    class config:
+        mask = True
+
+    def __init__(self):
+        self.seen = []
+
+    def detect(self, images, threshold):
+        self.seen += images
+        return [Detections([[5, 5, 25, 25]], [0.9], [0], ("thing",), images[0])]
+
+
+def payload(objects, grey=0):
+    """A record of 40x50 pixels with one grey level."""
+    png = tf.io.encode_png(np.full((40, 50, 3), grey, np.uint8)).numpy()
+    return serialize_example(Record(png, 1, "1.png", 40, 50, objects))
+
+
+def thing(polygons=()):
+    """An object of 20x20 pixels."""
+    return Object(1, 0, (5.0, 5.0, 20.0, 20.0), 400.0, polygons=polygons)
+
+
 @pytest.mark.parametrize("masked", [True, False])
 def test_predictions_beside_truth(masked, monkeypatch):
     """Truth shows masks where the detector has them and the record does."""
     square = (5.0, 5.0, 25.0, 5.0, 25.0, 25.0, 5.0, 25.0)
-    thing = Object(1, 0, (5.0, 5.0, 20.0, 20.0), 400.0, polygons=(square,) if masked else ())
-    png = tf.io.encode_png(np.zeros((40, 50, 3), np.uint8)).numpy()
-    payload = serialize_example(Record(png, 1, "1.png", 40, 50, (thing,)))
-
-    class Records(list):
-        labels = LabelMap(("thing",), (1,))
-
-        def read(self, number):
-            return self[number]
-
-    class Detector:
-        class config:
-            mask = True
-
-        @staticmethod
-        def detect(images, threshold):
-            return [Detections([[5, 5, 25, 25]], [0.9], [0], ("thing",), images[0])]
-
     seen = drawn_masks(monkeypatch)
-    prediction_sheet(Detector, Records([payload]))
+    prediction_sheet(Detector(), Records([payload((thing((square,) if masked else ()),))]))
     assert len(seen) == 2 and seen[1] is None
     assert (seen[0] is not None) == masked
     if masked:
         assert seen[0][0, 5:25, 5:25].all() and seen[0].sum() == 400
+
+
+@pytest.mark.parametrize("most, expected", [(2, [1, 3]), (4, [1, 3, 4, 0]), (9, [1, 3, 4, 0, 2])])
+def test_images_with_objects_are_shown_first(most, expected):
+    """The grey level is the number of the record; records 0 and 2 are empty."""
+    records = Records(payload((thing(),) if k in (1, 3, 4) else (), k) for k in range(5))
+    detector = Detector()
+    prediction_sheet(detector, records, most)
+    assert [int(image[0, 0, 0]) for image in detector.seen] == expected
