@@ -77,8 +77,9 @@ class FixedDetector(tf.Module):
         signature += [tf.TensorSpec((1, 2), tf.float32, name) for name in self._sizes]
         self.inputs = ("image", *self._sizes)
         with graphs.for_engines(nms):
-            self.call = tf.function(self._call, signature, autograph=False)
-            self.concrete = self.call.get_concrete_function()
+            # An attribute that is a `tf.function` would be traced again by `tf.saved_model.save`.
+            call = tf.function(self._call, signature, autograph=False)
+            self.concrete = call.get_concrete_function()
         self.outputs = tuple(sorted(self.concrete.structured_outputs))
 
     def _call(self, image, original_size, resized_size=None):

@@ -13,6 +13,7 @@ from kdet.data.batches import prepare
 from kdet.data.decode import decode_image
 from kdet.files import temporary_path
 from kdet.ops import graphs
+from kdet.ops.tf_kernels import compiled
 from kdet.serving import check_target
 from kdet.serving.files import description
 from kdet.serving.fixed import FixedDetector, fixed_data
@@ -55,7 +56,9 @@ class Service(tf.Module):
         about = description(detector, self.fixed, data, "saved_model")
         self.labels = _asset(Path(folder) / "labels.json", labels)
         self.description = _asset(Path(folder) / DESCRIPTION, about)
-        self._network = lambda inputs: detector.model(inputs, training=False)
+        # traced once for both signatures; a lambda hides it, because saving would trace it again
+        network = compiled(detector.model)
+        self._network = lambda inputs: network(inputs)
         self._shapes = dict(detector.model.output)
         self._data = detector.data
 
