@@ -19,10 +19,12 @@ from unittest import mock
 
 import documents
 import pytest
+import small_rcnn
 from documents import PAGES, PYTHON, ROOT, SHELL
 
 import kdet.cli
 from kdet import models
+from kdet.backbones import resnet
 from kdet.train import cli
 from kdet.train import run as session
 
@@ -84,6 +86,8 @@ def page(name):
 def test_the_blocks_run(name, desk, tmp_path, mirror, monkeypatch):
     if name == "docs/deploy.md":
         pytest.importorskip("ai_edge_litert")
+    for depth, blocks in small_rcnn.BLOCKS.items():
+        monkeypatch.setitem(resnet.BLOCKS, depth, blocks)
     names = {}
     for block in documents.blocks(page(name)):
         where = f"{name}:{block.line}"

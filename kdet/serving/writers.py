@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 
@@ -51,6 +52,8 @@ def write_onnx(fixed, path) -> None:
         convert_variables_to_constants_v2,
     )
 
+    # otherwise tf2onnx copies the graph and its weights before each of its passes over them
+    os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")
     frozen = convert_variables_to_constants_v2(fixed.concrete)
     outputs = sorted(fixed.concrete.structured_outputs)
     made, _ = tf2onnx.convert.from_graph_def(
