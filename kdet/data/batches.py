@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -127,6 +129,7 @@ def _example_seed(seed, step, position):
     return tf.random.experimental.stateless_fold_in(key, position)
 
 
+@functools.lru_cache(maxsize=1)  # a training evaluates the same images again and again
 def eval_batches(records: Records, data: Data, batch: int) -> tf.data.Dataset:
     """Evaluation batches with every image once, grouped by canvas.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from pathlib import Path
@@ -61,9 +60,10 @@ class Progress:
 
     def picture(self, step: int, name: str, image) -> None:
         """Saves a PIL image as `OUT/<name>_<step>.png` and shows it in TensorBoard."""
-        image.save(self.out / f"{name}_{step:06d}.png")
+        path = self.out / f"{name}_{step:06d}.png"
+        image.save(path)
         with self._events.as_default():
-            _image(name, image, step)
+            _image(name, image.size, path.read_bytes(), step)
 
     def print(self, text: str) -> None:
         """Prints text above the progress bar."""
@@ -115,11 +115,8 @@ def _scalar(name, value, step):
     _write(name, tf.constant(value, tf.float32), step, "scalars", 1)
 
 
-def _image(name, image, step):
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    width, height = image.size
-    value = tf.constant([str(width), str(height), buffer.getvalue()])
+def _image(name, size, png, step):
+    value = tf.constant([*map(str, size), png])
     _write(name, value, step, "images", 3)
 
 

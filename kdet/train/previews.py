@@ -56,27 +56,14 @@ def prediction_sheet(detector, records, most: int = 6, threshold: float = 0.4):
         most: largest number of images to show.
         threshold: detections with a lower score are not drawn.
     """
-    rows = []
+    rows, names = [], records.labels.names
     for payload in _objects_first(records, most):
         example = _example(payload, getattr(detector.config, "mask", False))
-        found = detector.detect([example["image"]], threshold)[0]
-        masks = example.get("masks")
-        truth = draw_boxes(
-            example["image"],
-            example["boxes"],
-            example["labels"],
-            names=records.labels.names,
-            masks=masks,
-        )
-        predicted = draw_boxes(
-            example["image"],
-            found.boxes,
-            found.labels,
-            found.scores,
-            records.labels.names,
-            found.masks,
-        )
-        rows.append(side_by_side(truth, predicted))
+        image, masks = example["image"], example.get("masks")
+        found = detector.detect([image], threshold)[0]
+        truth = draw_boxes(image, example["boxes"], example["labels"], names=names, masks=masks)
+        objects = found.boxes, found.labels, found.scores
+        rows.append(side_by_side(truth, draw_boxes(image, *objects, names, found.masks)))
     return contact_sheet(rows, columns=2, cell=960)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 from kdet.config import Augment, Data
@@ -25,7 +26,12 @@ def validation_losses(trainer: Trainer, records: Records, data: Data, batch: int
     """
     batch = min(batch, len(records))
     steps = min(len(records), MOST_IMAGES) // batch
-    plain = replace(data, flip=0.0, augment=Augment(), truncate_boxes=True)
-    batches = train_batches(records, plain, batch, steps, seed=0)
-    found = [trainer.train_step.validation_losses(b) for b in records.iterate(batches)]
+    batches = records.iterate(_batches(records, data, batch, steps))
+    found = [trainer.train_step.validation_losses(b) for b in batches]
     return {name: sum(losses[name] for losses in found) / len(found) for name in found[0]}
+
+
+@functools.lru_cache(maxsize=1)  # each evaluation of a run needs the same ones
+def _batches(records, data, batch, steps):
+    plain = replace(data, flip=0.0, augment=Augment(), truncate_boxes=True)
+    return train_batches(records, plain, batch, steps, seed=0)
