@@ -15,6 +15,7 @@ from kdet.data.convert.synthetic import make_synthetic
 from kdet.serving.saved_model import export
 
 ROWS = [name for name in models.names() if isinstance(models.recipe(name).model, RCNN)]
+ROWS.sort(key=lambda name: not models.recipe(name).model.mask)  # see `heads` in `live`
 DONE = {}  # shrunken config -> what its step and its .keras file said; twins share it
 SAVED = {}  # heads -> what the detector and its SavedModel said; backbones share it
 
@@ -46,7 +47,12 @@ def live(recipe, config, batch, folder):
     step = small_rcnn.train_step(
         detector, replace(recipe.optimizer, weight_decay=0.0), clip_norm=1.0
     )
-    outcome = step(batch, 0.1)
+    # operation by operation, which is faster than a trace for one call; test_rcnn_step.py traces
+    tf.config.run_functions_eagerly(True)
+    try:
+        outcome = step(batch, 0.1)
+    finally:
+        tf.config.run_functions_eagerly(False)
     seen = {
         "outcome": outcome,
         "learns": {v.path for v in detector.network.trainable_variables},
@@ -57,12 +63,12 @@ def live(recipe, config, batch, folder):
         },
     }
     inputs = {k: batch[k] for k in ("image", "resized_size", "original_size")}
-    # operation by operation, which is faster than a trace for one call; `answers` traces
+    # `answers` calls the compiled network
     seen["found"] = {k: v.numpy() for k, v in detector.model(inputs, training=False).items()}
     detector.model.save(folder / "row.keras")
     loaded = keras.models.load_model(folder / "row.keras")
     seen["keras"] = {k: v.numpy() for k, v in loaded(inputs).items()}
-    heads = (config.neck, config.mask, config.cascade)
+    heads = (config.neck, config.cascade)  # a detector with a mask head stands for one without
     if heads not in SAVED:
         SAVED[heads] = answers(detector, folder / "saved")
     seen["direct"], seen["saved"] = SAVED[heads]
