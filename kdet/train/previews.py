@@ -57,27 +57,14 @@ def prediction_sheet(detector, records, most: int = 6, threshold: float = 0.4):
         threshold: detections with a lower score are not drawn.
     """
     rows, names = [], records.labels.names
-    for payload in _objects_first(records, most):
-        example = _example(payload, getattr(detector.config, "mask", False))
+    for number in np.argsort(records.index["objects"] == 0, kind="stable")[:most]:
+        example = _example(records.read(number), getattr(detector.config, "mask", False))
         image, masks = example["image"], example.get("masks")
         found = detector.detect([image], threshold)[0]
         truth = draw_boxes(image, example["boxes"], example["labels"], names=names, masks=masks)
         objects = found.boxes, found.labels, found.scores
         rows.append(side_by_side(truth, draw_boxes(image, *objects, names, found.masks)))
     return contact_sheet(rows, columns=2, cell=960)
-
-
-def _objects_first(records, most):
-    """The bytes of the first `most` records with objects, filled up with others if needed."""
-    from kdet.data.decode import OBJECTS, parse
-
-    shown, empty = [], []
-    for number in range(min(10 * most, len(records))):
-        payload = records.read(number)
-        (shown if len(parse(payload, OBJECTS)["object/bbox"]) else empty).append(payload)
-        if len(shown) == most:
-            break
-    return (shown + empty)[:most]
 
 
 def _example(payload, masks):

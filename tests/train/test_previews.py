@@ -69,12 +69,16 @@ def test_masks_of_the_truth_are_drawn(monkeypatch):
 
 
 class Records(list):
-    """Some payloads as `kdet.data.Records`."""
+    """Some payloads and their numbers of objects as `kdet.data.Records`."""
 
     labels = LabelMap(("thing",), (1,))
 
+    @property
+    def index(self):
+        return {"objects": np.array([objects for _, objects in self])}
+
     def read(self, number):
-        return self[number]
+        return self[number][0]
 
 
 class Detector:
@@ -91,10 +95,10 @@ class Detector:
         return [Detections([[5, 5, 25, 25]], [0.9], [0], ("thing",), images[0])]
 
 
-def payload(objects, grey=0):
-    """A record of 40x50 pixels with one grey level."""
+def record(objects, grey=0):
+    """A record of 40x50 pixels with one grey level, and its number of objects."""
     png = tf.io.encode_png(np.full((40, 50, 3), grey, np.uint8)).numpy()
-    return serialize_example(Record(png, 1, "1.png", 40, 50, objects))
+    return serialize_example(Record(png, 1, "1.png", 40, 50, objects)), len(objects)
 
 
 def thing(polygons=()):
@@ -107,7 +111,7 @@ def test_predictions_beside_truth(masked, monkeypatch):
     """Truth shows masks where the detector has them and the record does."""
     square = (5.0, 5.0, 25.0, 5.0, 25.0, 25.0, 5.0, 25.0)
     seen = drawn_masks(monkeypatch)
-    prediction_sheet(Detector(), Records([payload((thing((square,) if masked else ()),))]))
+    prediction_sheet(Detector(), Records([record((thing((square,) if masked else ()),))]))
     assert len(seen) == 2 and seen[1] is None
     assert (seen[0] is not None) == masked
     if masked:
@@ -117,7 +121,7 @@ def test_predictions_beside_truth(masked, monkeypatch):
 @pytest.mark.parametrize("most, expected", [(2, [1, 3]), (4, [1, 3, 4, 0]), (9, [1, 3, 4, 0, 2])])
 def test_images_with_objects_are_shown_first(most, expected):
     """The grey level is the number of the record; records 0 and 2 are empty."""
-    records = Records(payload((thing(),) if k in (1, 3, 4) else (), k) for k in range(5))
+    records = Records(record((thing(),) if k in (1, 3, 4) else (), k) for k in range(5))
     detector = Detector()
     prediction_sheet(detector, records, most)
     assert [int(image[0, 0, 0]) for image in detector.seen] == expected
