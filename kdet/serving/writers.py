@@ -52,7 +52,7 @@ def write_onnx(fixed, path) -> None:
         convert_variables_to_constants_v2,
     )
 
-    # otherwise tf2onnx copies the graph and its weights before each of its passes over them
+    # tf2onnx would copy the graph with all weights before each of its passes, to survive an error
     os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")
     frozen = convert_variables_to_constants_v2(fixed.concrete)
     outputs = sorted(fixed.concrete.structured_outputs)

@@ -15,7 +15,6 @@ from kdet.data.convert.synthetic import make_synthetic
 from kdet.serving.saved_model import export
 
 ROWS = [name for name in models.names() if isinstance(models.recipe(name).model, RCNN)]
-ROWS.sort(key=lambda name: not models.recipe(name).model.mask)  # see `heads` in `live`
 DONE = {}  # shrunken config -> what its step and its .keras file said; twins share it
 SAVED = {}  # heads -> what the detector and its SavedModel said; backbones share it
 
@@ -68,7 +67,7 @@ def live(recipe, config, batch, folder):
     detector.model.save(folder / "row.keras")
     loaded = keras.models.load_model(folder / "row.keras")
     seen["keras"] = {k: v.numpy() for k, v in loaded(inputs).items()}
-    heads = (config.neck, config.cascade)  # a detector with a mask head stands for one without
+    heads = (config.neck, config.mask, config.cascade)
     if heads not in SAVED:
         SAVED[heads] = answers(detector, folder / "saved")
     seen["direct"], seen["saved"] = SAVED[heads]
